@@ -1,0 +1,155 @@
+//! Bundles: what was packed comes back, and each defect has its own line.
+
+use bundle::{Description, Error, Mode, Sum, Vm, open, pack};
+use proptest::prelude::*;
+
+fn vm() -> Vm {
+    Vm {
+        name: "debian".into(),
+        kernel: "Image".into(),
+        initrd: Some("initrd.img".into()),
+        append: "console=ttyS0 \"quoted\"".into(),
+        mode: Mode::BreakFrame,
+        sum: Sum::Strict,
+        window: Some(0xffff_ffd0_0000_0000),
+        statistics: true,
+        ..Vm::default()
+    }
+}
+
+fn packed() -> Vec<u8> {
+    pack(
+        &Description::of(vm()),
+        &[("Image", &[7; 1000]), ("initrd.img", b"")],
+    )
+    .unwrap()
+}
+
+#[test]
+fn what_was_packed_comes_back() {
+    let bytes = packed();
+    let bundle = open(&bytes).unwrap();
+    assert_eq!(bundle.description(), &Description::of(vm()));
+    assert_eq!(bundle.file("Image"), Some(&[7; 1000][..]));
+    assert_eq!(bundle.file("initrd.img"), Some(&[][..]));
+    assert_eq!(bundle.file("Imag"), None);
+    assert_eq!(bundle.size(), bytes.len());
+    assert_eq!(
+        bundle.names().collect::<Vec<_>>(),
+        ["description.json", "Image", "initrd.img"]
+    );
+}
+
+#[test]
+fn bytes_after_the_end_are_left_alone() {
+    let mut bytes = packed();
+    let size = bytes.len();
+    bytes.extend([0xa5; 4096]);
+    assert_eq!(open(&bytes).unwrap().size(), size);
+}
+
+#[test]
+fn every_shorter_length_is_refused_with_its_size() {
+    let bytes = packed();
+    for length in 0..bytes.len() {
+        let error = open(&bytes[..length]).unwrap_err();
+        match length {
+            0 => assert_eq!(error, Error::Empty),
+            1..1024 => assert!(matches!(error, Error::NotABundle { .. }), "{error}"),
+            _ => assert_eq!(
+                error,
+                Error::CutShort {
+                    have: length as u64,
+                    need: bytes.len() as u64
+                }
+            ),
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_after_the_seal_is_found() {
+    let bytes = packed();
+    for at in 1024..bytes.len() {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1 << (at % 8);
+        assert!(matches!(open(&bytes), Err(Error::Damaged(_))), "byte {at}");
+    }
+}
+
+#[test]
+fn another_format_is_named() {
+    let mut bytes = packed();
+    bytes[512 + 8] = 9;
+    let error = open(&bytes).unwrap_err();
+    assert_eq!(error, Error::UnknownFormat { found: 9 });
+    assert!(error.to_string().contains("format 9"));
+}
+
+#[test]
+fn other_files_are_named() {
+    let line = |bytes: &[u8]| open(bytes).unwrap_err().to_string();
+    assert!(line(b"\x1f\x8b\x08rest").contains("a gzip file"));
+    assert!(line(b"070701000").contains("a cpio archive"));
+    assert!(line(&[0; 2048]).contains("nothing but zeroes"));
+    assert!(line(b"kernel = 1\n").contains("a text file"));
+}
+
+#[test]
+fn a_missing_file_is_named_when_packing_and_when_opening() {
+    let error = pack(&Description::of(vm()), &[("Image", b"")]).unwrap_err();
+    let line = "VM \"debian\" needs the file \"initrd.img\"";
+    assert!(error.to_string().starts_with(line), "{error}");
+}
+
+#[test]
+fn wrong_fields_are_named() {
+    let wrong = |change: fn(&mut Vm)| {
+        let mut vm = vm();
+        change(&mut vm);
+        Description::of(vm).check().unwrap_err().to_string()
+    };
+    assert!(wrong(|vm| vm.memory = 3 << 20).contains("memory must be"));
+    assert!(wrong(|vm| vm.vcpus = 0).contains("vcpus must be"));
+    assert!(wrong(|vm| vm.shadow_pool = 1).contains("shadow_pool must be"));
+    assert!(wrong(|vm| vm.routine_cache = 0).contains("routine_cache must be"));
+    assert!(wrong(|vm| vm.values = 65_537).contains("values must be"));
+    assert!(wrong(|vm| vm.window = Some(4096)).contains("window must be"));
+    assert!(wrong(|vm| vm.name = "a\nb".into()).contains("name must be"));
+}
+
+#[test]
+fn names_that_a_tar_header_cannot_hold_are_refused() {
+    let long = "n".repeat(100);
+    for name in ["", "a/b", "a b", "description.json", &long] {
+        let files = [("Image", &b""[..]), ("initrd.img", b""), (name, b"")];
+        let error = pack(&Description::of(vm()), &files).unwrap_err();
+        assert_eq!(error, Error::FileName(name.into()));
+    }
+    let twice = [("Image", &b""[..]), ("initrd.img", b""), ("Image", b"")];
+    assert!(pack(&Description::of(vm()), &twice).is_err());
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
+        prop_assert!(open(&bytes).is_err());
+    }
+
+    /// The structure behind a checksum that agrees is arbitrary too.
+    #[test]
+    fn arbitrary_bytes_behind_a_good_seal_never_panic(
+        changes in prop::collection::vec((1024usize..4096, any::<u8>()), 1..20)
+    ) {
+        let mut bytes = packed();
+        for (at, value) in changes {
+            let at = at.min(bytes.len() - 1);
+            bytes[at] = value;
+        }
+        let checksum = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&bytes[1024..]);
+        bytes[524..528].copy_from_slice(&checksum.to_le_bytes());
+        if let Ok(bundle) = open(&bytes) {
+            prop_assert!(bundle.file(&bundle.description().vms[0].kernel).is_some());
+        }
+    }
+}
