@@ -1,5 +1,11 @@
 //! The architectural state of one virtual hart, laid out for assembly to reach.
 
+use isa::address::GuestPhys;
+use isa::csr::sstatus;
+use isa::reg::Reg;
+
+use crate::warl;
+
 /// Privilege mode of the virtual hart. Both run in the hardware's U-mode.
 #[repr(u64)]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -63,4 +69,41 @@ pub struct Features {
     pub scounteren: u64,
     /// Bit `m` is set where `satp.MODE` may be `m` (0 Bare, 8 Sv39, 9 Sv48, 10 Sv57).
     pub satp_modes: u16,
+}
+
+impl Features {
+    /// Whether `satp.MODE` may be `mode`.
+    #[must_use]
+    pub const fn offers_satp_mode(&self, mode: u8) -> bool {
+        mode < 16 && self.satp_modes >> mode & 1 != 0
+    }
+}
+
+impl Hart {
+    /// A hart about to execute the guest's first instruction: in S-mode, its id in `a0` and the
+    /// device tree's address in `a1`, interrupts disabled and translation Bare, as the boot
+    /// protocol wants it (SBI, "Hart State Management Extension", "Function: Hart start").
+    ///
+    /// What the protocol leaves open is as OpenSBI leaves it, so that nothing tells a guest apart
+    /// from a machine: FS and VS are Dirty where there are such units, `stvec` is the entry
+    /// point, and `scounteren` lets VU read `cycle`, `time` and `instret`.
+    #[must_use]
+    pub fn new(
+        features: &Features,
+        hart_id: u64,
+        device_tree: GuestPhys,
+        entry: GuestPhys,
+    ) -> Hart {
+        let mut hart = Hart {
+            pc: entry.0,
+            mode: Mode::Supervisor,
+            sstatus: warl::sstatus(0, sstatus::FS | sstatus::VS, features),
+            stvec: warl::stvec(0, entry.0, features),
+            scounteren: warl::scounteren(0, 0b111, features),
+            ..Hart::default()
+        };
+        hart.set_register(Reg::A0, hart_id);
+        hart.set_register(Reg::A1, device_tree.0);
+        hart
+    }
 }
