@@ -1,0 +1,231 @@
+//! Patched copies of guest frames.
+//!
+//! A frame that holds patches has a copy; the VS view executes the copy and nothing else ever
+//! sees it. The original stays as the guest wrote it, write-protected: a write drops the copy.
+
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+use isa::address::{GuestPhys, HostPhys, PAGE_SHIFT};
+
+/// A write to a page of patches costs a trap and its patches; a page that is written again and
+/// again must therefore earn each new copy with twice as many executed privileged instructions as
+/// the last one, up to `1 << MAX_BACKOFF`.
+const MAX_BACKOFF: u32 = 14;
+
+/// Emulated data reads after which a copy is given up: the page is more data than code.
+const MAX_READS: u32 = 512;
+
+/// A patch within a frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Site {
+    /// Byte offset in the frame.
+    pub offset: u16,
+    /// The value in the patch.
+    pub value: u16,
+}
+
+/// What is known of a frame that has, or had, patches.
+#[derive(Debug, Default)]
+struct Page {
+    copy: Option<HostPhys>,
+    sites: Vec<Site>,
+    /// Copies dropped so far.
+    drops: u32,
+    /// Privileged instructions that trapped since the last drop.
+    traps: u32,
+    /// Data reads emulated since the copy was made.
+    reads: u32,
+}
+
+const PATCHED: u8 = 1;
+const WRITABLE: u8 = 2;
+
+/// The frames of one virtual machine.
+pub struct Pages {
+    base: GuestPhys,
+    flags: Vec<u8>,
+    pages: BTreeMap<u64, Page>,
+    copies: usize,
+    sites: usize,
+}
+
+impl Pages {
+    /// Knows `size` bytes of RAM from `base`.
+    pub fn new(base: GuestPhys, size: u64) -> Self {
+        let flags = vec![0; (size >> PAGE_SHIFT) as usize];
+        Self { base, flags, pages: BTreeMap::new(), copies: 0, sites: 0 }
+    }
+
+    fn index(&self, frame: GuestPhys) -> usize {
+        ((frame.0 - self.base.0) >> PAGE_SHIFT) as usize
+    }
+
+    fn range(&self, start: GuestPhys, size: u64) -> core::ops::Range<usize> {
+        self.index(start)..self.index(GuestPhys(start.0 + size.max(1) - 1)) + 1
+    }
+
+    /// The patched copy of the frame that holds `address`.
+    pub fn copy(&self, address: GuestPhys) -> Option<HostPhys> {
+        if *self.flags.get(self.index(address))? & PATCHED == 0 {
+            return None;
+        }
+        self.pages.get(&address.frame_number())?.copy
+    }
+
+    /// Whether no frame in the range has a copy.
+    pub fn unpatched(&self, start: GuestPhys, size: u64) -> bool {
+        self.flags[self.range(start, size)].iter().all(|flags| flags & PATCHED == 0)
+    }
+
+    /// Notes that the guest can now write to the range without the monitor's knowledge.
+    pub fn set_writable(&mut self, start: GuestPhys, size: u64) {
+        let range = self.range(start, size);
+        for flags in &mut self.flags[range] {
+            *flags |= WRITABLE;
+        }
+    }
+
+    /// Whether the frame may be mapped writable somewhere.
+    pub fn is_writable(&self, address: GuestPhys) -> bool {
+        self.flags[self.index(address)] & WRITABLE != 0
+    }
+
+    /// Notes that nothing is mapped writable any more.
+    pub fn clear_writable(&mut self) {
+        for flags in &mut self.flags {
+            *flags &= !WRITABLE;
+        }
+    }
+
+    /// Notes one privileged instruction that trapped in the frame, and tells whether the frame has
+    /// earned a patch.
+    pub fn earns_patch(&mut self, address: GuestPhys) -> bool {
+        let page = self.pages.entry(address.frame_number()).or_default();
+        if page.copy.is_some() || page.drops == 0 {
+            return true;
+        }
+        page.traps += 1;
+        page.traps >= 1 << page.drops.min(MAX_BACKOFF)
+    }
+
+    /// Gives the frame a copy.
+    pub fn set_copy(&mut self, address: GuestPhys, copy: HostPhys) {
+        let index = self.index(address);
+        self.flags[index] |= PATCHED;
+        let page = self.pages.entry(address.frame_number()).or_default();
+        page.copy = Some(copy);
+        page.reads = 0;
+        self.copies += 1;
+    }
+
+    /// Enters a site in the frame's copy.
+    pub fn add_site(&mut self, address: GuestPhys, value: u16) {
+        let page = self.pages.entry(address.frame_number()).or_default();
+        page.sites.push(Site { offset: address.offset() as u16, value });
+        self.sites += 1;
+    }
+
+    /// The value of the patch at `address`.
+    pub fn site(&self, address: GuestPhys) -> Option<u16> {
+        let sites = &self.pages.get(&address.frame_number())?.sites;
+        sites.iter().find(|site| u64::from(site.offset) == address.offset()).map(|site| site.value)
+    }
+
+    /// Notes an emulated data read of a frame with a copy; `true` when the copy should go.
+    pub fn note_read(&mut self, address: GuestPhys) -> bool {
+        let page = self.pages.entry(address.frame_number()).or_default();
+        page.reads += 1;
+        page.reads > MAX_READS
+    }
+
+    /// Takes the frame's copy and its sites away.
+    pub fn take(&mut self, address: GuestPhys) -> Option<(HostPhys, Vec<Site>)> {
+        let index = self.index(address);
+        let page = self.pages.get_mut(&address.frame_number())?;
+        let copy = page.copy.take()?;
+        let sites = core::mem::take(&mut page.sites);
+        page.drops += 1;
+        page.traps = 0;
+        self.flags[index] &= !PATCHED;
+        self.copies -= 1;
+        self.sites -= sites.len();
+        Some((copy, sites))
+    }
+
+    /// Takes all copies away, without holding it against their frames.
+    pub fn take_all(&mut self, mut free: impl FnMut(HostPhys)) {
+        for (number, page) in &mut self.pages {
+            if let Some(copy) = page.copy.take() {
+                free(copy);
+                page.sites.clear();
+                let index = (number - self.base.frame_number()) as usize;
+                self.flags[index] &= !PATCHED;
+            }
+        }
+        self.copies = 0;
+        self.sites = 0;
+    }
+
+    /// Forgets everything, as after a reset of the machine.
+    pub fn reset(&mut self, free: impl FnMut(HostPhys)) {
+        self.take_all(free);
+        self.pages.clear();
+        self.flags.fill(0);
+    }
+
+    /// Copies alive.
+    pub fn copies(&self) -> usize {
+        self.copies
+    }
+
+    /// Patches in place.
+    pub fn sites(&self) -> usize {
+        self.sites
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: GuestPhys = GuestPhys(0x8000_0000);
+
+    #[test]
+    fn a_page_that_keeps_changing_must_earn_its_next_copy() {
+        let mut pages = Pages::new(BASE, 1 << 20);
+        for drops in 0..5 {
+            let mut traps = 1;
+            while !pages.earns_patch(BASE) {
+                traps += 1;
+            }
+            assert_eq!(traps, if drops == 0 { 1 } else { 1 << drops });
+            pages.set_copy(BASE, HostPhys(0x1000));
+            assert!(pages.take(BASE).is_some());
+        }
+    }
+
+    #[test]
+    fn taking_a_copy_takes_its_sites() {
+        let mut pages = Pages::new(BASE, 1 << 20);
+        pages.set_copy(BASE, HostPhys(0x1000));
+        pages.add_site(BASE.add(0x10), 7);
+        assert_eq!(pages.site(BASE.add(0x10)), Some(7));
+        assert_eq!(pages.site(BASE.add(0x12)), None);
+        assert!(!pages.unpatched(BASE, 1 << 20));
+        let (copy, sites) = pages.take(BASE.add(0x800)).unwrap();
+        assert_eq!((copy, sites), (HostPhys(0x1000), vec![Site { offset: 0x10, value: 7 }]));
+        assert!(pages.unpatched(BASE, 1 << 20));
+        assert_eq!((pages.site(BASE.add(0x10)), pages.copies(), pages.sites()), (None, 0, 0));
+    }
+
+    #[test]
+    fn writability_is_noted_for_every_frame_of_a_range() {
+        let mut pages = Pages::new(BASE, 1 << 20);
+        pages.set_writable(BASE.add(0x2000), 0x2000);
+        let writable = |pages: &Pages| (0..6).map(|n| pages.is_writable(BASE.add(n << 12))).collect::<Vec<_>>();
+        assert_eq!(writable(&pages), [false, false, true, true, false, false]);
+        pages.clear_writable();
+        assert_eq!(writable(&pages), [false; 6]);
+    }
+}
