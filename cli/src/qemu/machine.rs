@@ -1,0 +1,306 @@
+//! What the machine is: the command line of QEMU.
+
+use super::run::{Console, Run};
+use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The program that emulates the host, overridden by the environment variable `QEMU`.
+const QEMU: &str = "qemu-system-riscv64";
+
+/// A processor without the H extension, which is what Patchvisor is for.
+pub const DEFAULT_CPU: &str = "rv64,h=false";
+
+/// Description of a machine; each method sets one thing and returns the machine.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    program: PathBuf,
+    cpu: String,
+    harts: u32,
+    memory: u64,
+    bios: Option<PathBuf>,
+    kernel: Option<PathBuf>,
+    initrd: Option<PathBuf>,
+    append: Option<String>,
+    icount_shift: Option<u32>,
+    reboot: bool,
+    extra: Vec<OsString>,
+    live: bool,
+}
+
+/// A QEMU that was found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Program {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its major and minor version.
+    pub version: (u32, u32),
+}
+
+/// Finds QEMU and asks for its version.
+///
+/// # Errors
+/// When it is absent or does not answer as QEMU does.
+pub fn find() -> Result<Program> {
+    let path = program();
+    let output = Command::new(&path)
+        .arg("--version")
+        .output()
+        .with_context(|| {
+            format!(
+                "{} cannot be started: install it (Debian: qemu-system-riscv from bookworm-backports, or qemu-system-misc)",
+                path.display()
+            )
+        })?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let Some(version) = version(&text) else {
+        bail!("{} --version says {:?}", path.display(), text.trim());
+    };
+    Ok(Program { path, version })
+}
+
+/// Reads `QEMU emulator version 10.0.2 (Debian ...)`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split_once(" version ")?.1.split(['.', ' ', '\n']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn program() -> PathBuf {
+    std::env::var_os("QEMU").map_or_else(|| QEMU.into(), PathBuf::from)
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            program: program(),
+            cpu: DEFAULT_CPU.into(),
+            harts: 1,
+            memory: 1 << 30,
+            bios: None,
+            kernel: None,
+            initrd: None,
+            append: None,
+            icount_shift: None,
+            reboot: true,
+            extra: Vec::new(),
+            live: false,
+        }
+    }
+}
+
+impl Machine {
+    /// One hart of [`DEFAULT_CPU`], 1 GiB of memory, QEMU's own firmware, nothing to boot.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The processor, as `-cpu` takes it.
+    pub fn cpu(mut self, cpu: impl Into<String>) -> Self {
+        self.cpu = cpu.into();
+        self
+    }
+
+    /// How many harts.
+    pub fn harts(mut self, harts: u32) -> Self {
+        self.harts = harts;
+        self
+    }
+
+    /// Memory in bytes, rounded up to whole MiB.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// The firmware, instead of the OpenSBI that comes with QEMU.
+    pub fn bios(mut self, file: impl Into<PathBuf>) -> Self {
+        self.bios = Some(file.into());
+        self
+    }
+
+    /// What firmware starts in S-mode: a kernel natively, else the monitor.
+    pub fn kernel(mut self, file: impl Into<PathBuf>) -> Self {
+        self.kernel = Some(file.into());
+        self
+    }
+
+    /// The initrd: a kernel's own natively, else a bundle.
+    pub fn initrd(mut self, file: impl Into<PathBuf>) -> Self {
+        self.initrd = Some(file.into());
+        self
+    }
+
+    /// The kernel's command line.
+    pub fn append(mut self, line: impl Into<String>) -> Self {
+        self.append = Some(line.into());
+        self
+    }
+
+    /// Counts instructions: one takes `2^shift` ns of guest time, so that time is deterministic.
+    pub fn icount(mut self, shift: u32) -> Self {
+        self.icount_shift = Some(shift);
+        self
+    }
+
+    /// Ends QEMU where the machine would start again.
+    pub fn no_reboot(mut self) -> Self {
+        self.reboot = false;
+        self
+    }
+
+    /// One more argument for QEMU.
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.extra.push(argument.into());
+        self
+    }
+
+    /// More arguments for QEMU.
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.extra.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Whether the console is also shown on this process's standard error as it appears.
+    pub fn live(mut self, live: bool) -> Self {
+        self.live = live;
+        self
+    }
+
+    /// The command that [`Self::spawn`] runs, without the console's arguments.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        let mebibytes = self.memory.div_ceil(1 << 20);
+        command.args(["-M", "virt", "-cpu", &self.cpu]);
+        command.args(["-smp", &self.harts.to_string()]);
+        command.args(["-m", &format!("{mebibytes}M")]);
+        let mut file = |flag: &str, path: &Option<PathBuf>| {
+            if let Some(path) = path {
+                command.arg(flag).arg(path);
+            }
+        };
+        file("-bios", &self.bios);
+        file("-kernel", &self.kernel);
+        file("-initrd", &self.initrd);
+        if let Some(line) = &self.append {
+            command.args(["-append", line]);
+        }
+        if let Some(shift) = self.icount_shift {
+            command.args(["-icount", &format!("shift={shift},sleep=off")]);
+        }
+        if !self.reboot {
+            command.arg("-no-reboot");
+        }
+        command.args(&self.extra);
+        command
+    }
+
+    /// Starts QEMU with its console captured, and fed only by [`Run::send`].
+    ///
+    /// # Errors
+    /// When a file is missing or QEMU cannot be started.
+    pub fn spawn(&self) -> Result<Run> {
+        self.check_files()?;
+        let mut command = self.command();
+        command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
+        let console = Console {
+            keyboard: false,
+            show: self.live.then_some(super::console::Show::StandardError),
+        };
+        Run::start(command, console)
+    }
+
+    /// Starts QEMU with its console on this process's terminal. Ctrl-A x leaves.
+    ///
+    /// # Errors
+    /// When a file is missing or QEMU cannot be started.
+    pub fn spawn_interactive(&self) -> Result<Run> {
+        self.check_files()?;
+        let mut command = self.command();
+        command.arg("-nographic");
+        let console = Console {
+            keyboard: true,
+            show: Some(super::console::Show::StandardOutput),
+        };
+        Run::start(command, console)
+    }
+
+    fn check_files(&self) -> Result<()> {
+        let files = [&self.bios, &self.kernel, &self.initrd];
+        let names = ["firmware", "kernel", "initrd"];
+        for (name, file) in names.iter().zip(files) {
+            let Some(path) = file else { continue };
+            // Names such as "default" and "none" are QEMU's own.
+            if *name == "firmware" && path.components().count() == 1 && !path.exists() {
+                continue;
+            }
+            readable(path).with_context(|| format!("the {name} {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Fails as opening the file for reading does.
+fn readable(path: &Path) -> Result<()> {
+    std::fs::File::open(path).map(drop).map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(machine: &Machine) -> String {
+        let command = machine.command();
+        let arguments: Vec<_> = command
+            .get_args()
+            .map(|argument| argument.to_string_lossy())
+            .collect();
+        arguments.join(" ")
+    }
+
+    #[test]
+    fn the_default_machine_has_one_hart_without_h() {
+        assert_eq!(
+            line(&Machine::new()),
+            "-M virt -cpu rv64,h=false -smp 1 -m 1024M"
+        );
+    }
+
+    #[test]
+    fn every_setting_reaches_the_command_line() {
+        let machine = Machine::new()
+            .cpu("max")
+            .harts(4)
+            .memory((256 << 20) + 1)
+            .bios("fw.bin")
+            .kernel("Image")
+            .initrd("bundle")
+            .append("a=1 b")
+            .icount(0)
+            .no_reboot()
+            .args(["-d", "int"]);
+        assert_eq!(
+            line(&machine),
+            "-M virt -cpu max -smp 4 -m 257M -bios fw.bin -kernel Image -initrd bundle -append a=1 b \
+             -icount shift=0,sleep=off -no-reboot -d int"
+        );
+    }
+
+    #[test]
+    fn versions_of_debian_and_upstream_are_read() {
+        let debian = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2+deb13u1~bpo12+1)\n";
+        assert_eq!(version(debian), Some((10, 0)));
+        assert_eq!(version("QEMU emulator version 7.2.22\n"), Some((7, 2)));
+        assert_eq!(version("something else"), None);
+    }
+
+    #[test]
+    fn a_missing_kernel_is_named_before_qemu_starts() {
+        let error = Machine::new().kernel("/nonexistent/Image").spawn();
+        let message = format!("{:#}", error.err().unwrap());
+        assert!(
+            message.contains("the kernel /nonexistent/Image"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,21 @@
+//! Runs `qemu-system-riscv64 -M virt`: describe a [`Machine`], spawn it, watch its console.
+//!
+//! ```no_run
+//! use patchvisor::qemu::Machine;
+//! use std::time::Duration;
+//!
+//! let mut run = Machine::new().kernel("vmlinux").initrd("initrd.img").spawn()?;
+//! run.expect("login:", Duration::from_secs(60))?;
+//! run.send("root\n")?;
+//! let outcome = run.wait(Duration::from_secs(60))?;
+//! assert!(outcome.success());
+//! # Ok::<(), anyhow::Error>(())
+//! ```
+
+mod console;
+mod machine;
+mod run;
+
+pub use console::Line;
+pub use machine::{Machine, Program, find};
+pub use run::{Outcome, Run};

@@ -1,0 +1,283 @@
+//! A machine that runs: its console is captured, it can be spoken to, and it always ends.
+
+use super::console::{Capture, Line, Show};
+use crate::stats::{self, Stats};
+use anyhow::{Context, Result, bail};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long QEMU may take to leave after it was asked to.
+const GRACE: Duration = Duration::from_secs(3);
+/// How often a machine that has closed its console is asked whether it has ended.
+const POLL: Duration = Duration::from_millis(10);
+
+/// How the console is joined to this process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Console {
+    /// Whether this process's standard input is the console's keyboard.
+    pub keyboard: bool,
+    /// Where the output is shown as it comes.
+    pub show: Option<Show>,
+}
+
+/// A QEMU that was started. It is ended when this is dropped.
+#[derive(Debug)]
+pub struct Run {
+    child: Child,
+    started: Instant,
+    chunks: Receiver<(Instant, Vec<u8>)>,
+    complaints: Option<JoinHandle<String>>,
+    stdin: Option<ChildStdin>,
+    capture: Capture,
+    console: Console,
+    /// The terminal's settings before QEMU changed them.
+    terminal: Option<Termios>,
+}
+
+/// How a machine ended, and all that its console said.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// QEMU's exit status; `None` when it was ended for taking too long.
+    pub status: Option<ExitStatus>,
+    /// From start to end.
+    pub elapsed: Duration,
+    /// The console's output as it came.
+    pub bytes: Vec<u8>,
+    /// The console's output in lines.
+    pub lines: Vec<Line>,
+    /// What QEMU itself had to say.
+    pub complaints: String,
+}
+
+impl Run {
+    pub(super) fn start(mut command: Command, console: Console) -> Result<Self> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let terminal = if console.keyboard {
+            command.stdin(Stdio::inherit());
+            tcgetattr(std::io::stdin()).ok()
+        } else {
+            command.stdin(Stdio::piped());
+            None
+        };
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
+        let mut child = command.spawn().with_context(|| {
+            format!("{program} cannot be started: install it, or name it in $QEMU")
+        })?;
+        let stdin = child.stdin.take();
+        let mut output = child.stdout.take().context("no pipe for QEMU's output")?;
+        let mut errors = child.stderr.take().context("no pipe for QEMU's errors")?;
+        let (sender, chunks) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
+                if sender
+                    .send((Instant::now(), buffer[..count].to_vec()))
+                    .is_err()
+                {
+                    break;
+                }
+            }
+        });
+        let complaints = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            // What was read before an error is all there is to report.
+            let _ = errors.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        Ok(Self {
+            child,
+            started,
+            chunks,
+            complaints: Some(complaints),
+            stdin,
+            capture: Capture::default(),
+            console,
+            terminal,
+        })
+    }
+
+    /// What the console has said so far, in lines that have ended.
+    pub fn lines(&self) -> &[Line] {
+        self.capture.lines()
+    }
+
+    /// What the console has said so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(self.capture.bytes()).into_owned()
+    }
+
+    /// Types `text` on the console.
+    ///
+    /// # Errors
+    /// When the machine has ended, or the keyboard is this process's own.
+    pub fn send(&mut self, text: &str) -> Result<()> {
+        let stdin = self
+            .stdin
+            .as_mut()
+            .context("the keyboard belongs to the terminal")?;
+        stdin
+            .write_all(text.as_bytes())
+            .and_then(|()| stdin.flush())
+            .context("the machine has ended")
+    }
+
+    /// Waits until `text` appears after what the last call found; returns when that was, counted
+    /// from the start of the machine.
+    ///
+    /// # Errors
+    /// When `limit` passes or the machine ends first; the last lines are in the message.
+    pub fn expect(&mut self, text: &str, limit: Duration) -> Result<Duration> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if self.capture.find(text) {
+                return Ok(self.started.elapsed());
+            }
+            match self.receive(deadline) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("no {text:?} within {limit:?}; {}", self.last_lines())
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    bail!("the machine ended without {text:?}; {}", self.last_lines())
+                }
+            }
+        }
+    }
+
+    /// Waits for the machine's end, at most `limit`; then it is ended.
+    ///
+    /// # Errors
+    /// Only when the system cannot tell the child's status.
+    pub fn wait(mut self, limit: Duration) -> Result<Outcome> {
+        let deadline = Instant::now() + limit;
+        while self.receive(deadline).is_ok() {}
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break Some(status);
+            }
+            if Instant::now() >= deadline {
+                break None;
+            }
+            std::thread::sleep(POLL);
+        };
+        let elapsed = self.started.elapsed();
+        if status.is_none() {
+            self.end();
+            // What came between the deadline and the end belongs to the record.
+            while self.receive(Instant::now() + GRACE).is_ok() {}
+        }
+        let complaints = self.complaints.take();
+        let (bytes, lines) = std::mem::take(&mut self.capture).finish();
+        Ok(Outcome {
+            status,
+            elapsed,
+            bytes,
+            lines,
+            complaints: complaints.map_or_else(String::new, |thread| {
+                thread.join().unwrap_or_else(|_| String::new())
+            }),
+        })
+    }
+
+    /// Takes the next piece of output.
+    fn receive(&mut self, deadline: Instant) -> Result<(), RecvTimeoutError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let (at, bytes) = self.chunks.recv_timeout(left)?;
+        if let Some(show) = self.console.show {
+            show.write(&bytes);
+        }
+        self.capture.push(&bytes, at - self.started);
+        Ok(())
+    }
+
+    fn last_lines(&self) -> String {
+        let lines = self.capture.lines();
+        let last = &lines[lines.len().saturating_sub(12)..];
+        let text: Vec<_> = last.iter().map(|line| line.text.as_str()).collect();
+        format!("the last lines were:\n{}", text.join("\n"))
+    }
+
+    /// Asks QEMU to leave, then insists. SIGTERM lets it put the terminal back.
+    fn end(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        let id = rustix::process::Pid::from_child(&self.child);
+        // It may have ended in between, which is as well.
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        let deadline = Instant::now() + GRACE;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() >= deadline {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.end();
+        if let Some(terminal) = &self.terminal {
+            // A terminal that is gone needs no settings.
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, terminal);
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether the machine powered off by itself and the monitor reported no error.
+    pub fn success(&self) -> bool {
+        self.status.is_some_and(|status| status.success()) && self.monitor_error().is_none()
+    }
+
+    /// Whether it was ended for taking too long.
+    pub fn timed_out(&self) -> bool {
+        self.status.is_none()
+    }
+
+    /// The console's output with lines that end in `\n`.
+    pub fn text(&self) -> String {
+        self.lines.iter().fold(String::new(), |mut text, line| {
+            text.push_str(&line.text);
+            text.push('\n');
+            text
+        })
+    }
+
+    /// When the first line that contains `marker` began.
+    pub fn marker(&self, marker: &str) -> Option<Duration> {
+        self.lines
+            .iter()
+            .find(|line| line.text.contains(marker))
+            .map(|line| line.at)
+    }
+
+    /// The monitor's first error, without its prefix.
+    pub fn monitor_error(&self) -> Option<&str> {
+        self.lines
+            .iter()
+            .find_map(|line| Some(line.text.split_once(stats::ERROR)?.1.trim()))
+    }
+
+    /// The statistics that the monitor printed; the last ones if it printed several.
+    ///
+    /// # Errors
+    /// When there are none, or they cannot be read.
+    pub fn stats(&self) -> Result<Stats> {
+        let line = self
+            .lines
+            .iter()
+            .rev()
+            .find_map(|line| Some(line.text.split_once(stats::PREFIX)?.1))
+            .context("the monitor printed no statistics")?;
+        Stats::parse(line)
+    }
+}
