@@ -132,7 +132,7 @@ impl Run {
     /// # Errors
     /// When `limit` passes or the machine ends first; the last lines are in the message.
     pub fn expect(&mut self, text: &str, limit: Duration) -> Result<Duration> {
-        let deadline = Instant::now() + limit;
+        let deadline = deadline(limit);
         loop {
             if self.capture.find(text) {
                 return Ok(self.started.elapsed());
@@ -154,7 +154,7 @@ impl Run {
     /// # Errors
     /// Only when the system cannot tell the child's status.
     pub fn wait(mut self, limit: Duration) -> Result<Outcome> {
-        let deadline = Instant::now() + limit;
+        let deadline = deadline(limit);
         while self.receive(deadline).is_ok() {}
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
@@ -220,6 +220,12 @@ impl Run {
             std::thread::sleep(POLL);
         }
     }
+}
+
+/// When `limit` from now passes; a limit that the clock cannot hold never does.
+fn deadline(limit: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+    Instant::now() + limit.min(NEVER)
 }
 
 impl Drop for Run {

@@ -1,0 +1,221 @@
+//! A guest as the host has it: the VM's description and the files, from which a bundle is packed.
+
+use crate::{kernel_file, qemu::Machine};
+use anyhow::{Context, Result, bail};
+use bundle::{Description, Vm};
+use std::path::{Path, PathBuf};
+
+/// Memory of the host beyond what the guest and its pools take: firmware and the monitor.
+const MONITOR_MEMORY: u64 = 128 << 20;
+const MIB: u64 = 1 << 20;
+
+/// A VM and where its files are. The names in `vm` are set when it is packed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Guest {
+    /// What the monitor is told; its names of files are replaced.
+    pub vm: Vm,
+    /// The kernel, possibly compressed.
+    pub kernel: PathBuf,
+    /// The initrd.
+    pub initrd: Option<PathBuf>,
+    /// A device-tree overlay (`.dtbo`).
+    pub overlay: Option<PathBuf>,
+}
+
+impl Guest {
+    /// A guest with the default VM, called after its kernel's file.
+    pub fn new(kernel: impl Into<PathBuf>) -> Self {
+        let kernel = kernel.into();
+        let name = kernel.file_name().map_or_else(
+            || Vm::default().name,
+            |name| name.to_string_lossy().into_owned(),
+        );
+        Self {
+            vm: Vm {
+                name,
+                statistics: true,
+                ..Vm::default()
+            },
+            kernel,
+            initrd: None,
+            overlay: None,
+        }
+    }
+
+    /// Reads the files and packs a bundle of this one VM.
+    ///
+    /// # Errors
+    /// When a file cannot be read or used, or the description is wrong.
+    pub fn pack(&self) -> Result<Vec<u8>> {
+        pack(std::slice::from_ref(self))
+    }
+
+    /// Packs a bundle into a temporary file, which is removed when the value is dropped.
+    ///
+    /// # Errors
+    /// As [`Self::pack`], or when there is no room for the file.
+    pub fn write_bundle(&self) -> Result<tempfile::NamedTempFile> {
+        let file = tempfile::Builder::new()
+            .prefix("patchvisor-")
+            .suffix(".bundle")
+            .tempfile()
+            .context("making a temporary file for the bundle")?;
+        std::fs::write(file.path(), self.pack()?).context("writing the bundle")?;
+        Ok(file)
+    }
+
+    /// The machine that runs this guest natively, without the monitor.
+    pub fn native(&self) -> Machine {
+        let mut machine = Machine::new()
+            .memory(self.vm.memory)
+            .harts(self.vm.vcpus)
+            .kernel(&self.kernel)
+            .append(&self.vm.append);
+        if let Some(initrd) = &self.initrd {
+            machine = machine.initrd(initrd);
+        }
+        machine
+    }
+}
+
+/// Reads the files of several guests and packs one bundle.
+///
+/// # Errors
+/// When a file cannot be read or used, or a description is wrong.
+pub fn pack(guests: &[Guest]) -> Result<Vec<u8>> {
+    let mut vms = Vec::new();
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    for (index, guest) in guests.iter().enumerate() {
+        let mut vm = guest.vm.clone();
+        let mut add = |kind: &str, bytes| {
+            let name = if guests.len() == 1 {
+                kind.to_owned()
+            } else {
+                format!("{index}-{kind}")
+            };
+            files.push((name.clone(), bytes));
+            name
+        };
+        vm.kernel = add("kernel", kernel_file::read(&guest.kernel)?);
+        vm.initrd = match &guest.initrd {
+            Some(path) => Some(add("initrd", read("initrd", path)?)),
+            None => None,
+        };
+        vm.overlay = match &guest.overlay {
+            Some(path) => Some(add("overlay", read("overlay", path)?)),
+            None => None,
+        };
+        vms.push(vm);
+    }
+    let description = Description {
+        format: bundle::FORMAT,
+        vms,
+    };
+    let files: Vec<_> = files
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+        .collect();
+    Ok(bundle::pack(&description, &files)?)
+}
+
+fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("reading the {what} {}", path.display()))
+}
+
+/// How much memory a host needs for these VMs, in bytes.
+pub fn host_memory<'a>(vms: impl IntoIterator<Item = &'a Vm>, bundle_size: u64) -> u64 {
+    let vms: u64 = vms
+        .into_iter()
+        .map(|vm| vm.memory + vm.shadow_pool + vm.routine_cache)
+        .sum();
+    (vms + bundle_size + MONITOR_MEMORY).next_multiple_of(64 * MIB)
+}
+
+/// The machine that boots the monitor with a bundle, large enough for the bundle's VMs.
+///
+/// # Errors
+/// When the bundle cannot be read or is defective.
+pub fn machine(monitor: &Path, bundle_file: &Path) -> Result<Machine> {
+    let bytes = read("bundle", bundle_file)?;
+    let bundle = bundle::open(&bytes).with_context(|| bundle_file.display().to_string())?;
+    let memory = host_memory(&bundle.description().vms, bundle.size() as u64);
+    Ok(Machine::new()
+        .memory(memory)
+        .kernel(monitor)
+        .initrd(bundle_file))
+}
+
+/// Finds the monitor's image: the one named, or in `$PATCHVISOR_MONITOR`, or beside this program,
+/// or in the checkout's build directory that this program stands in.
+///
+/// # Errors
+/// When there is none.
+pub fn monitor(named: Option<&Path>) -> Result<PathBuf> {
+    const IMAGE: &str = "patchvisor.bin";
+    if let Some(path) = named {
+        if !path.is_file() {
+            bail!("the monitor {} is not there", path.display());
+        }
+        return Ok(path.to_owned());
+    }
+    if let Some(path) = std::env::var_os("PATCHVISOR_MONITOR").map(PathBuf::from) {
+        return monitor(Some(&path)).context("in $PATCHVISOR_MONITOR");
+    }
+    let program = std::env::current_exe().context("finding this program")?;
+    let beside = program.parent().map(|directory| directory.join(IMAGE));
+    // target/debug/patchvisor and target/debug/deps/tests-... have target/ above them.
+    let built = program
+        .ancestors()
+        .skip(1)
+        .map(|directory| directory.join("monitor").join(IMAGE));
+    beside
+        .into_iter()
+        .chain(built)
+        .find(|path| path.is_file())
+        .context("the monitor's image is not there: build it with `cargo xtask build`, or name it with --monitor")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_guest_can_be_opened_and_names_its_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let put = |name: &str, bytes: &[u8]| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let mut image = vec![0; 100];
+        image[56..60].copy_from_slice(b"RSC\x05");
+        let mut guest = Guest::new(put("Image", &image));
+        guest.initrd = Some(put("initrd.img", b"files"));
+        let bytes = guest.pack().unwrap();
+        let bundle = bundle::open(&bytes).unwrap();
+        let vm = &bundle.description().vms[0];
+        assert_eq!(vm.name, "Image");
+        assert_eq!(bundle.file(&vm.kernel), Some(&image[..]));
+        assert_eq!(
+            bundle.file(vm.initrd.as_deref().unwrap()),
+            Some(&b"files"[..])
+        );
+        assert_eq!(vm.overlay, None);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Guest::new("/nonexistent/Image").pack().unwrap_err();
+        let message = format!("{error:#}");
+        assert!(message.contains("/nonexistent/Image"), "{message}");
+    }
+
+    #[test]
+    fn the_host_has_room_for_all_that_it_is_given() {
+        let vm = Vm::default();
+        let memory = host_memory([&vm, &vm], 40 * MIB);
+        let needed = 2 * (vm.memory + vm.shadow_pool + vm.routine_cache) + 40 * MIB;
+        assert!(memory >= needed + MONITOR_MEMORY);
+        assert!(memory.is_multiple_of(64 * MIB));
+    }
+}
