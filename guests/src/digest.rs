@@ -1,7 +1,7 @@
 //! A short digest of many values, for loops whose every step would be too much to print.
 
 /// FNV-1a over 64-bit words, folded so that every bit counts.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest(u64);
 
 impl Digest {

@@ -16,6 +16,8 @@
 #[cfg(target_os = "none")]
 pub mod bench;
 #[cfg(target_os = "none")]
+pub mod board;
+#[cfg(target_os = "none")]
 pub mod code;
 #[cfg(target_os = "none")]
 pub mod console;

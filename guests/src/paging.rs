@@ -2,6 +2,8 @@
 
 use core::arch::asm;
 
+use crate::code::Snippet;
+use crate::context::Context;
 use crate::{csr, memory};
 
 pub const V: u64 = 1 << 0;
@@ -97,6 +99,16 @@ impl Space {
     /// The PTE of the 4 KiB page at `address`.
     pub fn pte(&self, address: u64) -> u64 {
         memory::read(self.slot(address, 0))
+    }
+
+    /// Maps the pages of a snippet for U-mode at `base` and gives a context that runs it there.
+    pub fn user(&self, snippet: Snippet, base: u64) -> Context {
+        let first = snippet.start & !4095;
+        for page in (first..snippet.end).step_by(4096) {
+            self.map(base + (page - first), page, R | X | U | LEAF);
+        }
+        fence();
+        Context::user(base + (snippet.start - first))
     }
 
     /// satp for this space.

@@ -34,7 +34,7 @@ mod guest {
                 .with(11, target.start);
             context.origin = target.start;
             let trap = context.run();
-            println!("sret with {}: {trap}", csr::Status(status));
+            println!("sret with {}: {trap}", csr::Status(status | 2 << 32));
             if trap.cause == 3 {
                 println!(
                     "  there: {} sepc {:#x}",
@@ -43,13 +43,13 @@ mod guest {
                 );
             }
         }
-        for odd in 0..4 {
+        for offset in [0, 2, 4] {
             let target = code!("c.nop", "c.nop", "c.nop", "c.nop");
             let mut context = Context::supervisor(sret().start)
                 .with(10, csr::SPP)
-                .with(11, target.start + odd);
+                .with(11, target.start + offset);
             context.origin = target.start;
-            println!("sret to an address plus {odd}: {}", context.run());
+            println!("sret to an address plus {offset}: {}", context.run());
         }
         // sret to itself until a register counts down: a loop of nothing but returns.
         let around = code!(
