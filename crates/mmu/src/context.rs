@@ -130,19 +130,18 @@ impl Contexts {
 
     /// The context of `satp`.
     pub(crate) fn find(&self, satp: Satp) -> Option<u16> {
-        self.chain(satp.asid())
-            .find(|slot| self.get(*slot).satp == satp)
+        let mut next = self.after(satp.asid(), None);
+        while let Some(slot) = next {
+            if self.get(slot).satp == satp {
+                return Some(slot);
+            }
+            next = self.after(satp.asid(), Some(slot));
+        }
+        None
     }
 
-    /// The contexts whose ASID falls in the same bucket.
-    pub(crate) fn chain(&self, asid: u16) -> impl Iterator<Item = u16> {
-        let first = self.buckets[Self::bucket(asid)];
-        core::iter::successors(Some(first), |slot| Some(self.get(*slot).next))
-            .take_while(|slot| *slot != END)
-    }
-
-    /// The context in the chain after `slot`, or the first of the chain of `asid`. For a caller
-    /// that changes contexts as it goes.
+    /// Of the contexts whose ASID falls in the same bucket as `asid`, the one after `slot`, or the
+    /// first. No iterator, for the sake of callers that change contexts as they go.
     pub(crate) fn after(&self, asid: u16, slot: Option<u16>) -> Option<u16> {
         let next = slot.map_or(self.buckets[Self::bucket(asid)], |slot| self.get(slot).next);
         (next != END).then_some(next)

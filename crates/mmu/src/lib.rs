@@ -13,6 +13,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod context;
 mod entry;
@@ -27,6 +29,7 @@ mod walk;
 mod window;
 
 #[cfg(test)]
+#[allow(unused_must_use, reason = "statements have no hardware to flush")]
 mod tests;
 
 pub use fill::{FillError, Filled, Frame, Frames};

@@ -9,7 +9,7 @@ use isa::pte::Pte;
 const LEVELS: core::ops::RangeInclusive<u32> = GIGABYTE..=4;
 /// The level whose entries map 1 GiB.
 const GIGABYTE: u32 = 2;
-/// Of a table that leads to the window, the entries that any mode has in the upper half.
+/// The first slot of the last 512 GiB that Sv39 reaches: the upper half of its root.
 const UPPER_HALF: usize = ENTRIES / 2;
 
 /// Where the monitor is mapped in every address space, in slots of 1 GiB.

@@ -1,1 +1,68 @@
+//! Tests: statements about the walk and the shadow, and random histories against models.
 
+mod contexts;
+mod fences;
+mod fills;
+mod frames;
+mod guest;
+mod invariants;
+mod memory;
+mod naive;
+mod walks;
+
+use crate::pool::{Pool, Table};
+use crate::shadow::Config;
+use crate::walk::{Access, Kind};
+use crate::window::Window;
+use isa::address::{GuestVirt, HostPhys};
+use std::boxed::Box;
+use std::vec::Vec;
+
+/// Where the pool claims to be.
+pub(crate) const POOL_PHYSICAL: HostPhys = HostPhys(0x9_4000_0000);
+/// Where the window is: slots 508 and 509 of the last 512 GiB.
+pub(crate) const WINDOW: GuestVirt = GuestVirt(0xffff_ffff_0000_0000);
+/// A leaf (supervisor, global, RWX, A, D) and a pointer to a table that is not of the pool.
+pub(crate) const WINDOW_ENTRIES: [u64; 2] = [0x2000_00ef, 0x2abc_dc01];
+
+pub(crate) fn pool(pages: usize) -> Pool {
+    let tables: Vec<Table> = (0..pages).map(|_| Table::new()).collect();
+    Pool {
+        tables: Box::leak(tables.into_boxed_slice()),
+        physical: POOL_PHYSICAL,
+    }
+}
+
+pub(crate) fn config(harts: usize, contexts: usize) -> Config<'static> {
+    let window = Window {
+        first_slot: WINDOW,
+        entries: &WINDOW_ENTRIES,
+    };
+    Config {
+        harts,
+        contexts,
+        asid_bits: 16,
+        leaf_bits: 0,
+        window,
+    }
+}
+
+/// An access from VS without SUM and MXR.
+pub(crate) fn from_vs(kind: Kind) -> Access {
+    Access {
+        kind,
+        user: false,
+        sum: false,
+        mxr: false,
+    }
+}
+
+/// An access from VU.
+pub(crate) fn from_vu(kind: Kind) -> Access {
+    Access {
+        kind,
+        user: true,
+        sum: false,
+        mxr: false,
+    }
+}
