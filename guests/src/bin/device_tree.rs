@@ -1,0 +1,141 @@
+//! The device tree holds what any kernel for this board looks for. Printed is only what the machine
+//! and the virtual board must have in common.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(not(target_os = "none"))]
+fn main() {}
+
+#[cfg(target_os = "none")]
+mod guest {
+    use guests::{memory, println, start};
+
+    fn word(address: u64) -> u32 {
+        u32::from_be(memory::read(address))
+    }
+
+    /// Whether the bytes at `address` are `text`, ended by a zero.
+    fn is(address: u64, text: &str) -> bool {
+        text.bytes()
+            .chain([0])
+            .enumerate()
+            .all(|(index, byte)| memory::read::<u8>(address + index as u64) == byte)
+    }
+
+    fn starts(address: u64, text: &str) -> bool {
+        text.bytes()
+            .enumerate()
+            .all(|(index, byte)| memory::read::<u8>(address + index as u64) == byte)
+    }
+
+    /// Whether a property's list of strings has `text`.
+    fn lists(address: u64, length: u64, text: &str) -> bool {
+        let mut at = address;
+        while at < address + length {
+            if is(at, text) {
+                return true;
+            }
+            while memory::read::<u8>(at) != 0 {
+                at += 1;
+            }
+            at += 1;
+        }
+        false
+    }
+
+    /// Calls back with (node's name, property's name, value, length) for all of the tree.
+    fn walk(tree: u64, mut seen: impl FnMut(u64, u64, u64, u64)) {
+        let (mut at, strings) = (tree + word(tree + 8) as u64, tree + word(tree + 12) as u64);
+        let mut nodes = [0u64; 16];
+        let mut depth = 0;
+        loop {
+            let token = word(at);
+            at += 4;
+            match token {
+                1 => {
+                    nodes[depth] = at;
+                    depth += 1;
+                    while memory::read::<u8>(at) != 0 {
+                        at += 1;
+                    }
+                    at = (at + 4) & !3;
+                }
+                2 => depth -= 1,
+                3 => {
+                    let (length, name) = (word(at) as u64, strings + word(at + 4) as u64);
+                    seen(nodes[depth - 1], name, at + 8, length);
+                    at = (at + 8 + length + 3) & !3;
+                }
+                4 => {}
+                _ => return,
+            }
+        }
+    }
+
+    fn main() {
+        let tree = start::device_tree();
+        println!(
+            "aligned to 8: {}, magic {:#x}, version {}, boot hart {}",
+            tree % 8 == 0,
+            word(tree),
+            word(tree + 20),
+            word(tree + 28)
+        );
+        println!("hart in a0: {}", start::hart());
+        let wanted = [
+            ("cpu@0", "device_type", "cpu"),
+            ("cpu@0", "compatible", "riscv"),
+            ("cpu@0", "status", "okay"),
+            ("interrupt-controller", "compatible", "riscv,cpu-intc"),
+            ("memory@80000000", "device_type", "memory"),
+            ("serial@10000000", "compatible", "ns16550a"),
+            ("plic@c000000", "compatible", "riscv,plic0"),
+            ("soc", "compatible", "simple-bus"),
+        ];
+        let mut found = [false; 8];
+        walk(tree, |node, name, value, length| {
+            for (index, (wanted_node, wanted_name, text)) in wanted.iter().enumerate() {
+                let plic =
+                    *wanted_node == "plic@c000000" && starts(node, "interrupt-controller@c000000");
+                let node_is = is(node, wanted_node) || plic;
+                found[index] |= node_is && is(name, wanted_name) && lists(value, length, text);
+            }
+            if is(name, "timebase-frequency") {
+                println!("timebase-frequency {}", word(value));
+            }
+            if is(node, "memory@80000000") && is(name, "reg") {
+                println!(
+                    "memory at {:#x}{:08x}, at least 128 MiB: {}",
+                    word(value),
+                    word(value + 4),
+                    word(value + 8) > 0 || word(value + 12) >= 128 << 20
+                );
+            }
+            if is(node, "serial@10000000")
+                && (is(name, "reg") || is(name, "interrupts") || is(name, "clock-frequency"))
+            {
+                println!(
+                    "serial {} words, first {:#x}",
+                    length / 4,
+                    word(value) as u64 | word(value + length - 4) as u64
+                );
+            }
+            if is(node, "cpu@0") && is(name, "riscv,isa") {
+                println!(
+                    "riscv,isa starts with rv64ima: {}",
+                    starts(value, "rv64ima")
+                );
+            }
+            if is(node, "cpu@0") && is(name, "mmu-type") {
+                println!(
+                    "mmu-type starts with riscv,sv: {}",
+                    starts(value, "riscv,sv")
+                );
+            }
+        });
+        for (index, (node, name, text)) in wanted.iter().enumerate() {
+            println!("{node} {name} {text}: {}", found[index]);
+        }
+    }
+
+    guests::program!(main);
+}
