@@ -2,13 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-mod build;
-mod paths;
-mod progress;
-
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
+use xtask::{build, demo, setup};
 
 /// Development tasks of Patchvisor.
 #[derive(Debug, Parser)]
@@ -20,11 +17,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Boot an unmodified Debian kernel natively and under the monitor, and compare.
+    Demo(demo::Options),
     /// Build what runs on a hart; prints where it is.
     Build {
         /// Build this alone.
         what: Option<What>,
     },
+    /// Install the Debian packages that are missing; says what and why.
+    Setup,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -47,6 +48,8 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<()> {
     match task {
+        Task::Demo(options) => demo::demo(&options)?,
+        Task::Setup => setup::ensure()?,
         Task::Build { what } => {
             if what != Some(What::Guests) {
                 println!("{}", build::monitor()?.display());

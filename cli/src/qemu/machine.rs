@@ -1,5 +1,6 @@
 //! What the machine is: the command line of QEMU.
 
+use super::console::Show;
 use super::run::{Console, Run};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -205,22 +206,23 @@ impl Machine {
         command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
         let console = Console {
             keyboard: false,
-            show: self.live.then_some(super::console::Show::StandardError),
+            show: self.live.then_some(Show::StandardError),
         };
         Run::start(command, console)
     }
 
-    /// Starts QEMU with its console on this process's terminal. Ctrl-A x leaves.
+    /// Starts QEMU with its keyboard on this process's terminal and its output shown at `show`.
+    /// Ctrl-A x leaves.
     ///
     /// # Errors
     /// When a file is missing or QEMU cannot be started.
-    pub fn spawn_interactive(&self) -> Result<Run> {
+    pub fn spawn_interactive(&self, show: Show) -> Result<Run> {
         self.check_files()?;
         let mut command = self.command();
         command.arg("-nographic");
         let console = Console {
             keyboard: true,
-            show: Some(super::console::Show::StandardOutput),
+            show: Some(show),
         };
         Run::start(command, console)
     }

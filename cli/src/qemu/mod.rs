@@ -16,6 +16,6 @@ mod console;
 mod machine;
 mod run;
 
-pub use console::Line;
-pub use machine::{Machine, Program, find};
+pub use console::{Line, Show};
+pub use machine::{DEFAULT_CPU, Machine, Program, find};
 pub use run::{Outcome, Run};

@@ -1,0 +1,209 @@
+//! `cargo xtask demo`: an unmodified Debian kernel, natively and under the monitor, and a table.
+
+mod report;
+mod table;
+
+use crate::fetch::{self, Suite};
+use crate::initramfs::Initramfs;
+use crate::progress::{say, seconds};
+use crate::{build, setup};
+use anyhow::{Context, Result, bail};
+use patchvisor::guest::{self, Guest};
+use patchvisor::qemu::{self, Machine, Outcome};
+use patchvisor::{Mode, size};
+use report::{Report, Run};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Printed by the guest when its first process runs.
+const BOOTED: &str = "PV:boot";
+/// Printed by the guest when its work is done.
+const WORKED: &str = "PV:work-done";
+/// Under the monitor each way of serving privileged instructions has one run.
+const MODES: [Mode; 3] = [Mode::Trap, Mode::BreakFrame, Mode::Break];
+
+/// Options of the demonstration.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    /// Give a shell in the guest instead of measuring; Ctrl-A x leaves
+    #[arg(long, conflicts_with = "json")]
+    interactive: bool,
+    /// The guest's kernel: a file, or debian:trixie or debian:sid
+    #[arg(long, value_name = "FILE", default_value = "debian:trixie")]
+    kernel: String,
+    /// The guest's initrd, instead of one with busybox and the demonstration's script
+    #[arg(long, value_name = "FILE")]
+    initrd: Option<PathBuf>,
+    /// More words for the kernel's command line
+    #[arg(
+        long,
+        value_name = "WORDS",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
+    append: String,
+    /// The guest's memory
+    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = size::parse)]
+    memory: u64,
+    /// The host's processor, as QEMU's -cpu takes it
+    #[arg(long, default_value = qemu::DEFAULT_CPU)]
+    cpu: String,
+    /// How many harts the host has
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    harts: u32,
+    /// The host's firmware: a file, or debian:bookworm, -backports, :trixie or :sid for OpenSBI 1.1,
+    /// 1.5, 1.6 or 1.9; else QEMU's own
+    #[arg(long, value_name = "FILE")]
+    bios: Option<String>,
+    /// Run in this way only (and natively, to compare), instead of all three
+    #[arg(long, value_name = "MODE", value_parser = parse_mode)]
+    mode: Option<Mode>,
+    /// Print the table for machines, alone on standard output
+    #[arg(long)]
+    json: bool,
+    /// How long each run may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    timeout: u64,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask demo
+  cargo xtask demo --interactive
+  cargo xtask demo --json | jq '.runs[] | {mode, boot_s, work_s, patched_share}'
+  cargo xtask demo --cpu thead-c906 --append no4lvl
+  cargo xtask demo --kernel debian:sid --bios debian:sid --mode break";
+
+fn parse_mode(text: &str) -> Result<Mode, String> {
+    MODES
+        .into_iter()
+        .find(|mode| mode.name() == text)
+        .ok_or_else(|| "one of trap, break-frame, break".into())
+}
+
+/// Runs the demonstration.
+///
+/// # Errors
+/// When something cannot be had or built, or a run does not reach power-off.
+pub fn demo(options: &Options) -> Result<()> {
+    setup::ensure()?;
+    let monitor = build::monitor()?;
+    let directory = tempfile::tempdir()?;
+    let guest = prepare(options, &directory.path().join("initrd.img"))?;
+    let bios = options.bios.as_deref().map(firmware).transpose()?;
+    let host = |machine: Machine| {
+        let machine = machine.cpu(&options.cpu).harts(options.harts);
+        match &bios {
+            Some(bios) => machine.bios(bios),
+            None => machine,
+        }
+    };
+    let monitored = |mode: Mode| -> Result<_> {
+        let mut guest = guest.clone();
+        guest.vm.mode = mode;
+        let bundle = guest.write_bundle()?;
+        Ok((host(guest::machine(&monitor, bundle.path())?), bundle))
+    };
+    if options.interactive {
+        let (machine, _bundle) = monitored(options.mode.unwrap_or_default())?;
+        return interactive(&machine);
+    }
+
+    let limit = Duration::from_secs(options.timeout);
+    let mut report = Report::new(&guest.kernel, &options.cpu);
+    let native = host(guest.native());
+    report.add(run("native", &native, limit, options.initrd.is_none())?);
+    for mode in MODES {
+        if options.mode.is_none_or(|only| only == mode) {
+            let (machine, _bundle) = monitored(mode)?;
+            report.add(run(mode.name(), &machine, limit, options.initrd.is_none())?);
+        }
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", table::render(&report));
+    }
+    Ok(())
+}
+
+/// The guest: a kernel, and an initramfs with busybox unless there is another.
+fn prepare(options: &Options, initrd: &std::path::Path) -> Result<Guest> {
+    let kernel = match options.kernel.as_str() {
+        "debian:trixie" => fetch::kernel(Suite::Trixie)?.image,
+        "debian:sid" => fetch::kernel(Suite::Sid)?.image,
+        file => PathBuf::from(file),
+    };
+    let mut guest = Guest::new(kernel);
+    guest.initrd = match &options.initrd {
+        Some(file) => Some(file.clone()),
+        None => {
+            let script = if options.interactive {
+                include_str!("shell.sh")
+            } else {
+                include_str!("init.sh")
+            };
+            let archive = Initramfs::with_busybox(&fetch::busybox()?, script)?;
+            std::fs::write(initrd, archive.finish()).context("writing the initramfs")?;
+            Some(initrd.to_owned())
+        }
+    };
+    guest.vm.memory = options.memory;
+    guest.vm.append = format!("earlycon=sbi console=ttyS0 {}", options.append)
+        .trim_end()
+        .to_owned();
+    Ok(guest)
+}
+
+/// The firmware's file.
+fn firmware(name: &str) -> Result<PathBuf> {
+    match name {
+        "debian:bookworm" => fetch::opensbi(Suite::Bookworm),
+        "debian:bookworm-backports" => fetch::opensbi(Suite::BookwormBackports),
+        "debian:trixie" => fetch::opensbi(Suite::Trixie),
+        "debian:sid" => fetch::opensbi(Suite::Sid),
+        file => Ok(PathBuf::from(file)),
+    }
+}
+
+fn interactive(machine: &Machine) -> Result<()> {
+    say("Starting the guest. Ctrl-A x leaves (Ctrl-A Ctrl-A sends one Ctrl-A).");
+    let outcome = machine
+        .spawn_interactive(qemu::Show::StandardOutput)?
+        .wait(Duration::MAX)?;
+    check("the guest", &outcome)
+}
+
+/// One run from start to power-off, its console shown live.
+fn run(name: &str, machine: &Machine, limit: Duration, marked: bool) -> Result<Run> {
+    say(&format!("\n--- {name}: the guest's console follows"));
+    let outcome = machine.clone().live(true).spawn()?.wait(limit)?;
+    check(name, &outcome)?;
+    say(&format!(
+        "--- {name}: powered off after {}",
+        seconds(outcome.elapsed)
+    ));
+    if marked && outcome.marker(WORKED).is_none() {
+        bail!("{name}: the guest powered off before its work was done; its console is above");
+    }
+    Run::new(name, &outcome)
+}
+
+/// Fails unless the machine powered off by itself with no error.
+fn check(name: &str, outcome: &Outcome) -> Result<()> {
+    if let Some(error) = outcome.monitor_error() {
+        bail!("{name}: the monitor stopped: {error}");
+    }
+    match outcome.status {
+        None => bail!(
+            "{name}: not powered off after {}; --timeout gives it longer",
+            seconds(outcome.elapsed)
+        ),
+        Some(status) if !status.success() => bail!(
+            "{name}: QEMU ended with {status} {}",
+            outcome.complaints.trim()
+        ),
+        Some(_) => Ok(()),
+    }
+}

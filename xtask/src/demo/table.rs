@@ -1,0 +1,152 @@
+//! The demonstration's tables for people.
+
+use super::report::{Report, Run};
+use std::fmt::Write;
+
+/// Renders the report.
+pub fn render(report: &Report) -> String {
+    let mut text = format!("\n{} on {}, one run each:\n\n", report.kernel, report.cpu);
+    text.push_str(&runs(report));
+    if let Some(kinds) = kinds(report) {
+        text.push_str("\nPrivileged instructions by kind:\n\n");
+        text.push_str(&kinds);
+    }
+    text
+}
+
+/// One row for each run.
+fn runs(report: &Report) -> String {
+    let native = report.run("native");
+    let header = [
+        "mode",
+        "boot s",
+        "work s",
+        "work/native",
+        "privileged",
+        "by patch",
+        "sites",
+        "routines",
+    ];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    for run in &report.runs {
+        let ratio = run
+            .work_s
+            .zip(native.and_then(|native| native.work_s))
+            .filter(|(_, native)| *native > 0.0)
+            .map(|(work, native)| work / native);
+        rows.push(vec![
+            run.mode.clone(),
+            shown(run.boot_s, |time| format!("{time:.2}")),
+            shown(run.work_s, |time| format!("{time:.2}")),
+            shown(ratio, |ratio| format!("{ratio:.2}")),
+            shown(run.privileged, thousands),
+            shown(run.patched_share, percent),
+            shown(run.sites, thousands),
+            shown(run.routines, thousands),
+        ]);
+    }
+    align(&rows)
+}
+
+/// One row for each kind; counts are of the last run, which is the one with break patches.
+fn kinds(report: &Report) -> Option<String> {
+    let last = report.runs.iter().rfind(|run| !run.by_kind.is_empty())?;
+    let frames = report
+        .run("break-frame")
+        .filter(|run| run.mode != last.mode);
+    let mut header = vec![
+        "kind".to_owned(),
+        format!("executed ({})", last.mode),
+        "by patch".to_owned(),
+        "gate instructions".to_owned(),
+    ];
+    if frames.is_some() {
+        header.push("with a frame".to_owned());
+    }
+    let mut rows = vec![header];
+    let mut kinds: Vec<_> = last.by_kind.iter().collect();
+    kinds.sort_by_key(|(name, kind)| (std::cmp::Reverse(kind.executed), name.as_str()));
+    let gate = |run: &Run, name: &str| {
+        run.by_kind
+            .get(name)
+            .and_then(|kind| kind.gate_instructions)
+    };
+    for (name, kind) in kinds {
+        let mut row = vec![
+            name.clone(),
+            thousands(kind.executed),
+            percent(kind.patched_share()),
+            shown(gate(last, name), thousands),
+        ];
+        if let Some(frames) = frames {
+            row.push(shown(gate(frames, name), thousands));
+        }
+        rows.push(row);
+    }
+    Some(align(&rows))
+}
+
+fn shown<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), show)
+}
+
+/// `1234567` as `1,234,567`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Rounded down, so that 100 % means all.
+fn percent(share: f64) -> String {
+    format!("{:.2} %", (share * 10_000.0).floor() / 100.0)
+}
+
+/// Columns of equal width: names to the left, figures to the right.
+fn align(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        for (column, cell) in row.iter().enumerate() {
+            let width = widths[column];
+            // Writing to a String cannot fail.
+            let _ = match column {
+                0 => write!(text, "{cell:<width$}"),
+                _ => write!(text, "  {cell:>width$}"),
+            };
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_grouped_and_shares_never_rounded_up() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(percent(1.0), "100.00 %");
+        assert_eq!(percent(0.999_99), "99.99 %");
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [["mode", "n"], ["break", "12"]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(align(&rows), "mode    n\nbreak  12\n");
+    }
+}

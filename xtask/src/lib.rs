@@ -1,0 +1,12 @@
+//! The development tasks as a library: end-to-end tests and benchmarks use its parts.
+
+#![forbid(unsafe_code)]
+
+pub mod build;
+pub mod demo;
+pub mod fetch;
+pub mod initramfs;
+pub mod mirror;
+pub mod paths;
+pub mod progress;
+pub mod setup;

@@ -1,0 +1,213 @@
+//! Finds the tools that are missing and installs them, or says how.
+//!
+//! apt's configuration stays as it is: a suite that it does not know, such as the backports that
+//! have a newer QEMU, is known to the installing command alone.
+
+use crate::build::{self, Toolchain};
+use crate::progress::{say, step};
+use crate::{mirror, paths};
+use anyhow::{Context, Result, bail};
+use patchvisor::qemu;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The oldest QEMU whose firmware and `virt` machine are known to do.
+const OLDEST_QEMU: (u32, u32) = (10, 0);
+
+/// Where the archive's keys are.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Something that must be there.
+struct Need {
+    /// Debian's packages that have it.
+    packages: &'static [&'static str],
+    /// What it is for.
+    why: &'static str,
+    /// Whether it is there already.
+    present: fn() -> bool,
+}
+
+const NEEDS: &[Need] = &[
+    Need {
+        packages: &["qemu-system-riscv"],
+        why: "QEMU 10 or later is the host that everything runs on",
+        present: qemu_is_present,
+    },
+    Need {
+        packages: &["rustc-web", "cargo-web", "rust-web-src"],
+        why: "Debian's Rust builds the monitor; its source has the core library for RISC-V",
+        present: rust_is_present,
+    },
+    Need {
+        packages: &["binutils-riscv64-linux-gnu"],
+        why: "links the monitor and makes its image",
+        present: || found("riscv64-linux-gnu-ld") && found("riscv64-linux-gnu-objcopy"),
+    },
+    Need {
+        packages: &["gcc-riscv64-linux-gnu", "libc6-dev-riscv64-cross"],
+        why: "compiles the static C programs that run in guests",
+        present: || {
+            found("riscv64-linux-gnu-gcc")
+                && Path::new("/usr/riscv64-linux-gnu/lib/libc.a").exists()
+        },
+    },
+    Need {
+        packages: &["device-tree-compiler"],
+        why: "checks device trees in tests",
+        present: || found("dtc"),
+    },
+];
+
+fn qemu_is_present() -> bool {
+    qemu::find().is_ok_and(|qemu| qemu.version >= OLDEST_QEMU)
+}
+
+fn rust_is_present() -> bool {
+    Toolchain::choose() == Toolchain::Plain
+        || (Path::new(build::DEBIAN_CARGO).exists()
+            && Path::new(build::DEBIAN_RUSTC).exists()
+            && Path::new("/usr/lib/rustlib/src/rust/library/core").exists())
+}
+
+/// Whether a program is in `$PATH`.
+fn found(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}
+
+/// Installs what is missing; does nothing, and says nothing, when all is there.
+///
+/// # Errors
+/// When this is not root, with the command to run; or when installing fails.
+pub fn ensure() -> Result<()> {
+    let missing: Vec<_> = NEEDS.iter().filter(|need| !(need.present)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say("These Debian packages are missing:");
+    for need in &missing {
+        say(&format!("  {}: {}", need.packages.join(" "), need.why));
+    }
+    let packages: Vec<_> = missing
+        .iter()
+        .flat_map(|need| need.packages)
+        .copied()
+        .collect();
+    if !found("apt-get") {
+        bail!(
+            "this machine has no apt-get: install the equivalents of {}",
+            packages.join(" ")
+        );
+    }
+    if !is_root() {
+        bail!("installing them needs root: {}", by_hand(&packages));
+    }
+    install(&packages)?;
+    match missing.iter().find(|need| !(need.present)()) {
+        None => Ok(()),
+        Some(need) => bail!(
+            "{} was installed, yet what it is for is still missing ({})",
+            need.packages.join(" "),
+            need.why
+        ),
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The suites, beyond those that apt knows, that have the packages for this release.
+fn more_suites() -> Vec<String> {
+    let backports = mirror::release().map(|release| format!("{release}-backports"));
+    let unknown = |suite: &String| !mirror::has_suite(suite);
+    // Later releases have all that is needed.
+    let needed = |suite: &String| suite == "bookworm-backports";
+    backports
+        .filter(|suite| unknown(suite) && needed(suite))
+        .into_iter()
+        .collect()
+}
+
+/// The lines that a person types where this cannot.
+fn by_hand(packages: &[&str]) -> String {
+    let suites = more_suites();
+    let packages = packages.join(" ");
+    match (suites.first(), mirror::main()) {
+        (Some(suite), Ok(mirror)) => format!(
+            "run this as root, then try again:\n\
+             \x20 echo 'deb [signed-by={KEYRING}] {mirror} {suite} main' > /etc/apt/sources.list.d/{suite}.list\n\
+             \x20 apt-get update && apt-get install -y --no-install-recommends -t {suite} {packages}"
+        ),
+        _ => format!(
+            "run this as root, then try again:\n  apt-get update && apt-get install -y --no-install-recommends {packages}"
+        ),
+    }
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let directory = paths::cache()?.join("apt/install");
+    let parts = directory.join("sources");
+    let lists = directory.join("lists");
+    // Left from a run that was stopped; its links may be stale.
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&parts)?;
+    std::fs::create_dir_all(lists.join("partial"))?;
+    link_sources(&parts)?;
+    let suites = more_suites();
+    for suite in &suites {
+        let mirror = mirror::main()?;
+        let source = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
+        std::fs::write(parts.join(format!("{suite}.list")), source)?;
+    }
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("LC_ALL", "C.UTF-8")
+            .arg(option("Dir::Etc::sourceparts", &parts))
+            .arg(option("Dir::State::Lists", &lists))
+            .args(["-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3"])
+            .args(arguments);
+        command
+    };
+    step("reading Debian's package index", &mut apt(&["update"]))?;
+    // A package that the release has too, but older, must come from the backports by name.
+    let backports = mirror::release().map(|release| format!("{release}-backports"));
+    let with_suite: Vec<String> = packages
+        .iter()
+        .map(|package| match &backports {
+            Some(suite) if *package == "qemu-system-riscv" && suite == "bookworm-backports" => {
+                format!("{package}/{suite}")
+            }
+            _ => (*package).to_owned(),
+        })
+        .collect();
+    let mut command = apt(&["install", "-y", "--no-install-recommends"]);
+    if let Some(suite) = backports.filter(|suite| suite == "bookworm-backports") {
+        // Its dependencies may need the backports as well.
+        command.args(["-t", &suite]);
+    }
+    command.args(with_suite);
+    let installed = step(&format!("installing {}", packages.join(" ")), &mut command);
+    let _ = std::fs::remove_dir_all(&directory);
+    installed
+}
+
+fn option(name: &str, path: &Path) -> String {
+    format!("-o{name}={}", path.display())
+}
+
+/// Gives the temporary configuration the sources that apt has already.
+fn link_sources(parts: &Path) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir("/etc/apt/sources.list.d") else {
+        return Ok(());
+    };
+    for entry in entries {
+        let path: PathBuf = entry?.path();
+        let name = path.file_name().context("a source without a name")?;
+        std::os::unix::fs::symlink(&path, parts.join(name))
+            .with_context(|| format!("linking {}", path.display()))?;
+    }
+    Ok(())
+}
