@@ -1,0 +1,108 @@
+//! The host's device tree, as far as the monitor needs it.
+
+mod blob;
+mod error;
+mod plic;
+mod read;
+
+pub use error::TreeError;
+pub use plic::{HostPlic, PlicContext};
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use isa::address::HostPhys;
+
+/// A range of host-physical addresses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HostRange {
+    /// First address.
+    pub base: HostPhys,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A reserved range of memory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Reserved {
+    /// Where it lies.
+    pub range: HostRange,
+    /// Whether it must not even be mapped: an access may fault (`no-map`).
+    pub no_map: bool,
+}
+
+/// One hart of the host.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HostHart {
+    /// Its hart id.
+    pub id: u64,
+    /// Whether its `status` lets it be used.
+    pub enabled: bool,
+    /// `riscv,isa`.
+    pub isa: Option<String>,
+    /// `riscv,isa-base`.
+    pub isa_base: Option<String>,
+    /// `riscv,isa-extensions`; empty when there is none.
+    pub isa_extensions: Vec<String>,
+    /// `mmu-type`, such as `riscv,sv48`; a hart without one has no MMU.
+    pub mmu_type: Option<String>,
+    /// `riscv,cbom-block-size`, in bytes.
+    pub cbom_block_size: Option<u32>,
+    /// `riscv,cbop-block-size`, in bytes.
+    pub cbop_block_size: Option<u32>,
+    /// `riscv,cboz-block-size`, in bytes.
+    pub cboz_block_size: Option<u32>,
+}
+
+/// The host's console UART.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HostUart {
+    /// Its registers.
+    pub registers: HostRange,
+    /// Base 2 logarithm of the distance between registers, in bytes.
+    pub register_shift: u32,
+    /// Bytes of each register access: 1 or 4.
+    pub access_width: u32,
+    /// Its source number at the interrupt controller.
+    pub interrupt: Option<u32>,
+    /// `clock-frequency`, in hertz.
+    pub clock: Option<u32>,
+    /// The most specific of its `compatible` names.
+    pub compatible: String,
+}
+
+/// What the firmware tells of the host.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HostTree {
+    /// `model` of the root.
+    pub model: Option<String>,
+    /// Main memory.
+    pub memory: Vec<HostRange>,
+    /// Memory that must be left alone: `/reserved-memory` and the memory reservation block.
+    pub reserved: Vec<Reserved>,
+    /// The initial RAM disk that the loader left.
+    pub initrd: Option<HostRange>,
+    /// The kernel command line.
+    pub bootargs: Option<String>,
+    /// Ticks of the `time` CSR in a second.
+    pub timebase_frequency: u32,
+    /// The harts, in the order of the tree.
+    pub harts: Vec<HostHart>,
+    /// The UART that `stdout-path` names, else the first that can be driven.
+    pub uart: Option<HostUart>,
+    /// The interrupt controller.
+    pub plic: Option<HostPlic>,
+    /// `/chosen/rng-seed`: entropy from the boot loader.
+    pub rng_seed: Option<Vec<u8>>,
+}
+
+/// Reads a flattened device tree. Bytes of `fdt` past the size in its header are not looked at.
+///
+/// The reader is laxer than the Devicetree Specification about the names and lengths of what it does
+/// not need, because firmware is: a broken corner of the tree must not keep a machine from booting.
+///
+/// # Errors
+/// Says what is wrong with the blob, or what is missing in the tree that the monitor cannot do
+/// without.
+pub fn read(fdt: &[u8]) -> Result<HostTree, TreeError> {
+    read::read(&blob::Blob::parse(fdt)?)
+}

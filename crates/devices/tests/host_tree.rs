@@ -1,0 +1,407 @@
+//! The host's tree, read from what QEMU and others give.
+
+use devices::host_tree::{HostRange, HostTree, PlicContext, Reserved, TreeError, read};
+use dtoolkit::fdt::Fdt;
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use isa::address::HostPhys;
+use proptest::prelude::*;
+
+const ONE_HART: &[u8] = include_bytes!("data/qemu-virt-1-hart.dtb");
+const FOUR_HARTS: &[u8] = include_bytes!("data/qemu-virt-4-harts.dtb");
+
+fn range(base: u64, size: u64) -> HostRange {
+    HostRange {
+        base: HostPhys(base),
+        size,
+    }
+}
+
+/// QEMU's one-hart tree with a change.
+fn changed(change: impl FnOnce(&mut DeviceTree)) -> Vec<u8> {
+    let mut tree = DeviceTree::from_fdt(&Fdt::new(ONE_HART).expect("a tree"));
+    change(&mut tree);
+    tree.to_dtb()
+}
+
+fn set(tree: &mut DeviceTree, path: &str, name: &str, value: impl dtoolkit::ToPropertyValue) {
+    tree.find_node_mut(path)
+        .unwrap_or_else(|| panic!("no {path}"))
+        .add_property(DeviceTreeProperty::new_unchecked(name, value));
+}
+
+fn read_changed(change: impl FnOnce(&mut DeviceTree)) -> Result<HostTree, TreeError> {
+    read(&changed(change))
+}
+
+#[test]
+fn qemu_with_one_hart_is_read() {
+    let tree = read(ONE_HART).expect("QEMU's tree");
+    assert_eq!(tree.model.as_deref(), Some("riscv-virtio,qemu"));
+    assert_eq!(tree.memory, [range(0x8000_0000, 256 << 20)]);
+    assert_eq!(tree.reserved, []);
+    assert_eq!(tree.initrd, None);
+    assert_eq!(tree.timebase_frequency, 10_000_000);
+    assert_eq!(tree.rng_seed.map(|seed| seed.len()), Some(32));
+    let [hart] = &tree.harts[..] else {
+        panic!("{} harts", tree.harts.len())
+    };
+    assert_eq!((hart.id, hart.enabled), (0, true));
+    assert_eq!(hart.mmu_type.as_deref(), Some("riscv,sv57"));
+    assert!(
+        hart.isa
+            .as_ref()
+            .is_some_and(|isa| isa.starts_with("rv64imafdch_"))
+    );
+    assert_eq!(hart.isa_base.as_deref(), Some("rv64i"));
+    assert_eq!(hart.isa_extensions[..3], ["i", "m", "a"]);
+    assert_eq!(hart.cbom_block_size, Some(64));
+    assert_eq!(hart.cboz_block_size, Some(64));
+    let uart = tree.uart.expect("a UART");
+    assert_eq!(uart.registers, range(0x1000_0000, 0x100));
+    assert_eq!((uart.register_shift, uart.access_width), (0, 1));
+    assert_eq!((uart.interrupt, uart.clock), (Some(10), Some(3_686_400)));
+    assert_eq!(uart.compatible, "ns16550a");
+    let plic = tree.plic.expect("a PLIC");
+    assert_eq!(plic.registers, range(0xc00_0000, 0x60_0000));
+    assert_eq!((plic.sources, plic.thead), (95, false));
+    assert_eq!(
+        plic.contexts,
+        [PlicContext {
+            hart: 0,
+            context: 1
+        }]
+    );
+}
+
+#[test]
+fn qemu_with_four_harts_has_a_context_for_each() {
+    let tree = read(FOUR_HARTS).expect("QEMU's tree");
+    let ids: Vec<u64> = tree.harts.iter().map(|hart| hart.id).collect();
+    assert_eq!(ids, [0, 1, 2, 3]);
+    assert_eq!(
+        tree.bootargs.as_deref(),
+        Some("console=ttyS0 root=/dev/vda")
+    );
+    let plic = tree.plic.expect("a PLIC");
+    let contexts: Vec<Option<u32>> = (0..5).map(|hart| plic.context(hart)).collect();
+    assert_eq!(contexts, [Some(1), Some(3), Some(5), Some(7), None]);
+}
+
+#[test]
+fn machine_contexts_that_firmware_disabled_keep_their_place() {
+    let tree = read_changed(|tree| {
+        set(
+            tree,
+            "/soc/plic@c000000",
+            "interrupts-extended",
+            [2, u32::MAX, 2, 9],
+        );
+    });
+    let plic = tree.expect("a tree").plic.expect("a PLIC");
+    assert_eq!(
+        plic.contexts,
+        [PlicContext {
+            hart: 0,
+            context: 1
+        }]
+    );
+}
+
+/// The first hart of SiFive's FU540 and FU740 has no S-mode, so their contexts do not alternate.
+#[test]
+fn a_hart_without_supervisor_mode_has_one_context() {
+    let mut tree = DeviceTree::from_fdt(&Fdt::new(FOUR_HARTS).expect("a tree"));
+    let contexts = [8_u32, 11, 6, 11, 6, 9, 4, 11, 4, 9, 2, 11, 2, 9];
+    set(
+        &mut tree,
+        "/soc/plic@c000000",
+        "interrupts-extended",
+        contexts,
+    );
+    let plic = read(&tree.to_dtb()).expect("a tree").plic.expect("a PLIC");
+    let contexts: Vec<Option<u32>> = (0..4).map(|hart| plic.context(hart)).collect();
+    assert_eq!(contexts, [None, Some(2), Some(4), Some(6)]);
+}
+
+#[test]
+fn initrd_bounds_are_read_in_one_cell_or_two() {
+    for wide in [false, true] {
+        let tree = read_changed(|tree| {
+            for (name, value) in [
+                ("linux,initrd-start", 0x8800_0000_u32),
+                ("linux,initrd-end", 0x8800_1234),
+            ] {
+                if wide {
+                    set(tree, "/chosen", name, u64::from(value));
+                } else {
+                    set(tree, "/chosen", name, value);
+                }
+            }
+        });
+        assert_eq!(
+            tree.expect("a tree").initrd,
+            Some(range(0x8800_0000, 0x1234))
+        );
+    }
+}
+
+#[test]
+fn an_initrd_that_ends_before_it_begins_is_an_error() {
+    let tree = read_changed(|tree| {
+        set(tree, "/chosen", "linux,initrd-start", 2_u32);
+        set(tree, "/chosen", "linux,initrd-end", 1_u32);
+    });
+    let error = tree.expect_err("a broken tree");
+    assert_eq!(
+        error.to_string(),
+        "the device tree is broken: `linux,initrd-end` of /chosen has a value of the wrong shape"
+    );
+}
+
+#[test]
+fn reserved_memory_is_read_from_both_places() {
+    let tree = read_changed(|tree| {
+        tree.memory_reservations
+            .push(dtoolkit::memreserve::MemoryReservation::new(
+                0x9000_0000,
+                0x1000,
+            ));
+        let mut firmware = DeviceTreeNode::new_unchecked("mmode_resv0@80000000");
+        firmware.add_property(DeviceTreeProperty::new_unchecked(
+            "reg",
+            [0, 0x8000_0000, 0, 0x8_0000_u32],
+        ));
+        firmware.add_property(DeviceTreeProperty::new_unchecked("no-map", [0_u8; 0]));
+        let mut later = DeviceTreeNode::new_unchecked("linux,cma");
+        later.add_property(DeviceTreeProperty::new_unchecked("size", 0x100_0000_u64));
+        let mut reserved = DeviceTreeNode::new_unchecked("reserved-memory");
+        for (name, value) in [("#address-cells", 2_u32), ("#size-cells", 2)] {
+            reserved.add_property(DeviceTreeProperty::new_unchecked(name, value));
+        }
+        reserved.add_property(DeviceTreeProperty::new_unchecked("ranges", [0_u8; 0]));
+        reserved.add_child(firmware);
+        reserved.add_child(later);
+        tree.root.add_child(reserved);
+    });
+    let expected = [
+        Reserved {
+            range: range(0x9000_0000, 0x1000),
+            no_map: false,
+        },
+        Reserved {
+            range: range(0x8000_0000, 0x8_0000),
+            no_map: true,
+        },
+    ];
+    assert_eq!(tree.expect("a tree").reserved, expected);
+}
+
+#[test]
+fn stdout_may_be_an_alias_with_options() {
+    let tree = read_changed(|tree| {
+        let mut second = DeviceTreeNode::new_unchecked("serial@20000000");
+        for (name, value) in [("reg-shift", 2_u32), ("reg-io-width", 4)] {
+            second.add_property(DeviceTreeProperty::new_unchecked(name, value));
+        }
+        second.add_property(DeviceTreeProperty::new_unchecked(
+            "compatible",
+            "snps,dw-apb-uart",
+        ));
+        second.add_property(DeviceTreeProperty::new_unchecked(
+            "reg",
+            [0, 0x2000_0000, 0, 0x400_u32],
+        ));
+        tree.find_node_mut("/soc").expect("/soc").add_child(second);
+        set(tree, "/aliases", "serial1", "/soc/serial@20000000");
+        set(tree, "/chosen", "stdout-path", "serial1:115200n8");
+    });
+    let uart = tree.expect("a tree").uart.expect("a UART");
+    assert_eq!(uart.registers, range(0x2000_0000, 0x400));
+    assert_eq!((uart.register_shift, uart.access_width), (2, 4));
+    assert_eq!(
+        (uart.interrupt, uart.compatible.as_str()),
+        (None, "snps,dw-apb-uart")
+    );
+}
+
+#[test]
+fn without_stdout_the_first_enabled_uart_is_taken() {
+    let tree = read_changed(|tree| {
+        tree.find_node_mut("/chosen")
+            .expect("/chosen")
+            .remove_property("stdout-path");
+    });
+    assert!(tree.expect("a tree").uart.is_some());
+    let tree = read_changed(|tree| set(tree, "/soc/serial@10000000", "status", "disabled"));
+    assert_eq!(tree.expect("a tree").uart, None);
+}
+
+#[test]
+fn bus_ranges_are_translated() {
+    let tree = read_changed(|tree| {
+        set(
+            tree,
+            "/soc",
+            "ranges",
+            [0, 0x1000_0000, 0x20, 0x4000_0000, 0, 0x100_0000_u32],
+        );
+    });
+    let tree = tree.expect("a tree");
+    assert_eq!(
+        tree.uart.expect("a UART").registers.base,
+        HostPhys(0x20_4000_0000)
+    );
+    // The PLIC lies in no range and stays.
+    assert_eq!(
+        tree.plic.expect("a PLIC").registers.base,
+        HostPhys(0xc00_0000)
+    );
+}
+
+#[test]
+fn thead_plics_are_known() {
+    let tree = read_changed(|tree| {
+        set(tree, "/soc/plic@c000000", "compatible", "thead,c900-plic");
+    });
+    assert!(tree.expect("a tree").plic.expect("a PLIC").thead);
+}
+
+#[test]
+fn disabled_harts_are_told() {
+    let tree = read_changed(|tree| set(tree, "/cpus/cpu@0", "status", "disabled"));
+    assert!(!tree.expect("a tree").harts[0].enabled);
+}
+
+#[test]
+fn a_timebase_in_the_cpu_nodes_or_in_two_cells_is_found() {
+    let tree = read_changed(|tree| {
+        tree.find_node_mut("/cpus")
+            .expect("/cpus")
+            .remove_property("timebase-frequency");
+        set(tree, "/cpus/cpu@0", "timebase-frequency", 3_000_000_u64);
+    });
+    assert_eq!(tree.expect("a tree").timebase_frequency, 3_000_000);
+}
+
+#[test]
+fn names_longer_than_the_specification_allows_are_no_reason_to_refuse_a_tree() {
+    let long = "a-node-name-that-is-much-longer-than-thirty-one-characters";
+    let blob = changed(|tree| {
+        let mut node = DeviceTreeNode::new_unchecked(long);
+        node.add_property(DeviceTreeProperty::new_unchecked(long, 1_u32));
+        tree.root.add_child(node);
+    });
+    assert!(Fdt::new(&blob).is_err());
+    assert!(read(&blob).is_ok());
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let missing = |path: &'static str, name: &'static str| {
+        read_changed(|tree| {
+            tree.find_node_mut(path).expect(path).remove_child(name);
+        })
+        .expect_err("a tree without")
+        .to_string()
+    };
+    assert_eq!(
+        missing("/", "memory@80000000"),
+        "the device tree has no memory node (`device_type = \"memory\"`)"
+    );
+    assert_eq!(missing("/", "cpus"), "the device tree has no /cpus node");
+    assert_eq!(
+        missing("/cpus", "cpu@0"),
+        "the device tree has no cpu node in /cpus"
+    );
+    let no_timebase = read_changed(|tree| {
+        tree.find_node_mut("/cpus")
+            .expect("/cpus")
+            .remove_property("timebase-frequency");
+    });
+    assert_eq!(
+        no_timebase.expect_err("a tree without").to_string(),
+        "the device tree has no timebase-frequency in /cpus"
+    );
+}
+
+#[test]
+fn what_is_no_tree_says_what_it_is_instead() {
+    assert_eq!(
+        read(&[]),
+        Err(TreeError::Truncated {
+            needed: 40,
+            given: 0
+        })
+    );
+    assert_eq!(
+        read(b"\x7fELF and more, forty bytes of it all in all")
+            .expect_err("no tree")
+            .to_string(),
+        "there is no device tree: it would begin with 0xd00dfeed, not with 0x7f454c46"
+    );
+    let mut old = ONE_HART.to_vec();
+    old[23] = 16;
+    assert_eq!(
+        read(&old),
+        Err(TreeError::Version {
+            version: 16,
+            compatible: 16
+        })
+    );
+}
+
+#[test]
+fn bytes_after_the_tree_do_not_matter() {
+    let padded = [ONE_HART, &[0xff; 100]].concat();
+    assert_eq!(read(&padded), read(ONE_HART));
+}
+
+#[test]
+fn a_tree_truncated_anywhere_is_an_error_that_says_so() {
+    for length in 0..FOUR_HARTS.len() {
+        let error = read(&FOUR_HARTS[..length]).expect_err("a truncated tree");
+        assert!(
+            matches!(error, TreeError::Truncated { given, .. } if given == length),
+            "{length}: {error}"
+        );
+    }
+}
+
+/// The same, with a header that was made to agree: now the structure itself breaks off.
+#[test]
+fn a_tree_that_breaks_off_inside_is_an_error() {
+    for length in 40..ONE_HART.len() {
+        let mut blob = ONE_HART[..length].to_vec();
+        blob[4..8].copy_from_slice(&u32::try_from(length).expect("small").to_be_bytes());
+        assert!(read(&blob).is_err(), "{length}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_damaged_tree_never_panics(
+        damage in prop::collection::vec((0..ONE_HART.len(), any::<u8>()), 1..20),
+    ) {
+        let mut blob = ONE_HART.to_vec();
+        for (offset, byte) in damage {
+            blob[offset] = byte;
+        }
+        let _ = read(&blob).map_err(|error| error.to_string());
+    }
+
+    #[test]
+    fn damaged_words_never_panic(
+        damage in prop::collection::vec(
+            (0..ONE_HART.len() / 4, prop_oneof![0..16_u32, Just(u32::MAX), Just(1 << 31), any::<u32>()]),
+            1..4,
+        ),
+    ) {
+        let mut blob = ONE_HART.to_vec();
+        for (index, word) in damage {
+            blob[4 * index..4 * index + 4].copy_from_slice(&word.to_be_bytes());
+        }
+        let _ = read(&blob).map_err(|error| error.to_string());
+    }
+}
