@@ -1,1 +1,36 @@
-fn main() {}
+//! The monitor: the S-mode program that firmware boots and that guests run under.
+//!
+//! Follow a guest's privileged instruction: `gate.S` (every trap arrives there), `exit.rs` (the
+//! slow path and what patches the instruction), and then `crates/patch`.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+extern crate alloc;
+
+#[cfg(target_os = "none")]
+#[path = "."]
+mod monitor {
+    mod access;
+    mod boot;
+    mod calls;
+    mod console;
+    mod csr;
+    mod exit;
+    mod fault;
+    mod gate;
+    mod guest_memory;
+    mod heap;
+    mod host;
+    mod layout;
+    mod machine;
+    mod statistics;
+    mod vm;
+    mod window;
+}
+
+#[cfg(not(target_os = "none"))]
+fn main() {
+    eprintln!("patchvisor: error: the monitor runs on RISC-V without an operating system; build it with `cargo xtask build`");
+    std::process::exit(1);
+}

@@ -71,6 +71,21 @@ impl Shadow {
         }
     }
 
+    /// Drops the leaf of `va` in every context, Bare ones too: the patched copy that it may map
+    /// (see [`Frames::mapped_copy`](crate::Frames::mapped_copy)) goes away.
+    pub fn drop_copy(&mut self, va: GuestVirt) -> Dropped {
+        let mut dropped = self.fence(Some(va), None);
+        for slot in 0..self.contexts.capacity() {
+            if self.contexts.is_live(slot) && self.contexts.get(slot).paging == Paging::Bare {
+                for view in View::ALL {
+                    let step = self.top(slot, view, va);
+                    dropped = dropped.and(self.fence_path(step, view, va));
+                }
+            }
+        }
+        dropped
+    }
+
     /// Drops all leaves of the VM: what was allowed to map some frame no longer is.
     pub fn flush_all(&mut self) -> Dropped {
         self.tables.settle();

@@ -6,7 +6,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
-use isa::address::{GuestPhys, HostPhys, PAGE_SHIFT};
+use isa::address::{GuestPhys, GuestVirt, HostPhys, PAGE_SHIFT};
 
 /// A write to a page of patches costs a trap and its patches; a page that is written again and
 /// again must therefore earn each new copy with twice as many executed privileged instructions as
@@ -30,6 +30,8 @@ pub struct Site {
 struct Page {
     copy: Option<HostPhys>,
     sites: Vec<Site>,
+    /// Where VS views map the copy.
+    mappings: Vec<GuestVirt>,
     /// Copies dropped so far.
     drops: u32,
     /// Privileged instructions that trapped since the last drop.
@@ -139,6 +141,20 @@ impl Pages {
         page.reads > MAX_READS
     }
 
+    /// Notes that the frame's copy is mapped at the page of `mapping`.
+    pub fn note_mapping(&mut self, address: GuestPhys, mapping: GuestVirt) {
+        let page = self.pages.entry(address.frame_number()).or_default();
+        if !page.mappings.contains(&mapping.page()) {
+            page.mappings.push(mapping.page());
+        }
+    }
+
+    /// Where the frame's copy may be mapped; it is about to be unmapped there.
+    pub fn take_mappings(&mut self, address: GuestPhys) -> Vec<GuestVirt> {
+        let page = self.pages.get_mut(&address.frame_number());
+        page.map(|page| core::mem::take(&mut page.mappings)).unwrap_or_default()
+    }
+
     /// Takes the frame's copy and its sites away.
     pub fn take(&mut self, address: GuestPhys) -> Option<(HostPhys, Vec<Site>)> {
         let index = self.index(address);
@@ -159,6 +175,7 @@ impl Pages {
             if let Some(copy) = page.copy.take() {
                 free(copy);
                 page.sites.clear();
+                page.mappings.clear();
                 let index = (number - self.base.frame_number()) as usize;
                 self.flags[index] &= !PATCHED;
             }

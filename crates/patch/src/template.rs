@@ -272,11 +272,7 @@ impl Template<'_> {
                 t.emit(e::csrrw(Reg::X0, SCOUNTEREN, new));
             }),
             SENVCFG if self.maker.features.senvcfg != 0 => {
-                self.simple(access, slot!(hart.senvcfg), |t, new| {
-                    t.load(Reg::T3, slot!(senvcfg_mask));
-                    t.emit(e::and(new, new, Reg::T3));
-                    t.emit(e::csrrw(Reg::X0, SENVCFG, new));
-                });
+                self.simple(access, slot!(hart.senvcfg), Self::legalise_senvcfg);
             }
             _ => return None,
         }
@@ -307,7 +303,8 @@ impl Template<'_> {
         }
     }
 
-    /// A CSR whose slot takes any value that `legalise` (which may clobber `t3`) lets through.
+    /// A CSR whose slot takes any value that `legalise` (which finds the old one in `t1` and may
+    /// clobber `t3`) lets through.
     fn simple(&mut self, access: &CsrAccess, offset: i32, legalise: fn(&mut Self, Reg)) {
         self.load(Reg::T1, offset);
         if access.writes() {
@@ -318,6 +315,23 @@ impl Template<'_> {
         }
         self.set_guest(access.rd, Reg::T1);
         self.leave();
+    }
+
+    /// `senvcfg`: the reserved value 2 of CBIE leaves that field as it was.
+    fn legalise_senvcfg(&mut self, new: Reg) {
+        const CBIE: i32 = csr::senvcfg::CBIE as i32;
+        const RESERVED: i32 = 2 << csr::senvcfg::CBIE.trailing_zeros();
+        let legal = self.code.label();
+        self.load(Reg::T3, slot!(senvcfg_mask));
+        self.emit(e::and(new, new, Reg::T3));
+        self.emit(e::andi(Reg::T3, new, CBIE));
+        self.emit(e::addi(Reg::T3, Reg::T3, -RESERVED));
+        self.code.bne(Reg::T3, Reg::X0, legal);
+        self.emit(e::xor(Reg::T3, new, Reg::T1));
+        self.emit(e::andi(Reg::T3, Reg::T3, CBIE));
+        self.emit(e::xor(new, new, Reg::T3));
+        self.code.place(legal);
+        self.emit(e::csrrw(Reg::X0, csr::SENVCFG, new));
     }
 
     /// `stvec`: a write of a reserved mode (2, 3) changes nothing.
@@ -483,8 +497,11 @@ impl Template<'_> {
         self.emit(e::add(Reg::T2, Reg::T2, Reg::T3));
         self.emit(e::ld(Reg::T3, 0, Reg::T2));
         self.code.bne(Reg::T3, Reg::T1, unknown);
-        self.store(Reg::T1, slot!(hart.satp));
         self.emit(e::ld(Reg::T3, 8, Reg::T2));
+        // No guest can have the `satp` of an empty entry, but any can write it: only the hardware's
+        // `satp` (Bare, in an empty entry: the guest would own all memory) tells.
+        self.code.beq(Reg::T3, Reg::X0, unknown);
+        self.store(Reg::T1, slot!(hart.satp));
         self.store(Reg::T3, slot!(satp_vs));
         self.switch(Reg::T3);
         self.emit(e::ld(Reg::T3, 16, Reg::T2));

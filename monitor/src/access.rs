@@ -1,0 +1,117 @@
+//! Loads and stores that the monitor carries out for the guest: of emulated devices, and of pages
+//! that hold patches.
+
+use isa::address::{GuestPhys, GuestVirt, PAGE_SIZE};
+use isa::decode::{CboOp, Instruction, MemoryAccess, decode};
+use mmu::{Access, Fault, Kind as AccessKind, Translation, walk_with};
+use patch::HartBlock;
+use vcpu::Mode;
+
+use devices::Request;
+use isa::satp::Satp;
+
+use super::exit::fault_of;
+use super::vm::Vm;
+use super::window;
+
+/// What a load puts into its register: `bytes` bytes of `value`, extended.
+fn extend(value: u64, access: &MemoryAccess) -> u64 {
+    let unused = 64 - 8 * u32::from(access.width);
+    if access.signed { ((value << unused) as i64 >> unused) as u64 } else { value << unused >> unused }
+}
+
+impl Vm {
+    /// Carries out a load or store of the device at `address`; false when no device takes it.
+    pub fn access_device(&mut self, block: &mut HartBlock, instruction: Option<Instruction>, address: GuestPhys) -> bool {
+        let access = match instruction {
+            // Devices have no registers for floating-point numbers.
+            Some(Instruction::Load(access) | Instruction::Store(access)) if !access.float => access,
+            _ => return false,
+        };
+        let request = if let Some(Instruction::Load(_)) = instruction {
+            let Ok(value) = self.board.read(address, access.width) else { return false };
+            block.hart.set_register(access.register, extend(value, &access));
+            Request::None
+        } else {
+            let value = block.hart.x[access.register.index()];
+            let Ok(request) = self.board.write(address, access.width, value) else { return false };
+            self.show_output();
+            request
+        };
+        block.hart.pc = block.hart.pc.wrapping_add(access.length.into());
+        self.carry_out(block, request);
+        true
+    }
+
+    /// A load of a page that is mapped for execution alone: it holds patches, or the guest reads it
+    /// by MXR. False when it should be tried again, the copy being gone.
+    pub fn load_hidden(&mut self, block: &mut HartBlock, at: GuestVirt, translation: &Translation) -> bool {
+        let address = translation.address;
+        let instruction = self.fetch(block).ok().and_then(decode);
+        let patched = self.patcher.borrow().pages().copy(address).is_some();
+        if let Some(Instruction::Load(access)) = instruction
+            && !access.float
+            && address.offset() + u64::from(access.width) <= PAGE_SIZE
+        {
+            let mut bytes = [0; 8];
+            self.ram.read(address, &mut bytes[..access.width.into()]);
+            let value = extend(u64::from_le_bytes(bytes), &access);
+            block.hart.set_register(access.register, value);
+            block.hart.pc = block.hart.pc.wrapping_add(access.length.into());
+            self.statistics.hidden_reads += 1;
+            let give_up = patched && self.patcher.borrow_mut().pages_mut().note_read(address);
+            if give_up {
+                self.drop_copy(block, address);
+            }
+            return true;
+        }
+        if patched {
+            // Another kind of load: the page itself must be readable for it.
+            self.drop_copy(block, address);
+            return false;
+        }
+        self.deliver(block, fault_of(AccessKind::Load, Fault::Access, at));
+        true
+    }
+
+    /// A cache-block instruction that `senvcfg` denied to the hardware's U-mode but that VS may use.
+    pub fn cache_block(&mut self, block: &mut HartBlock, op: CboOp, at: GuestVirt, word: u32) {
+        let size = match op {
+            CboOp::Zero => self.cboz_block,
+            _ => self.cbom_block,
+        };
+        let Some(size) = size.map(u64::from) else {
+            block.hart.pc = block.hart.pc.wrapping_sub(4);
+            return self.deliver(block, vcpu::Trap::illegal(word));
+        };
+        let access = Access {
+            kind: if op == CboOp::Zero { AccessKind::Store } else { AccessKind::Load },
+            user: block.hart.mode == Mode::User,
+            sum: true,
+            mxr: false,
+        };
+        let translated = walk_with(&self.ram, self.walk_options, Satp(block.hart.satp), at, access);
+        let address = match translated {
+            Ok(translation) => translation.address.align_down(size),
+            Err(fault) => {
+                block.hart.pc = block.hart.pc.wrapping_sub(4);
+                return self.deliver(block, fault_of(AccessKind::Store, fault, at));
+            }
+        };
+        if !self.ram.contains(address, size) {
+            block.hart.pc = block.hart.pc.wrapping_sub(4);
+            return self.deliver(block, fault_of(AccessKind::Store, Fault::Access, at));
+        }
+        match op {
+            CboOp::Zero => {
+                self.drop_copy(block, address);
+                self.ram.zero(address, size);
+            }
+            CboOp::Clean | CboOp::Flush | CboOp::Inval => {
+                let host = window::direct(self.ram.host_base().add(address.0 - self.ram.base.0));
+                // SAFETY: cleaning and flushing a block of the guest's own RAM loses no data.
+                unsafe { core::arch::asm!(".insn i 0x0f, 2, x0, {}, 2", in(reg) host.as_ptr()) };
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The hardware's supervisor CSRs.
+
+/// Reads a CSR, named as in assembly.
+macro_rules! read {
+    ($name:literal) => {{
+        let value: u64;
+        // SAFETY: reading a supervisor CSR has no effect on memory.
+        unsafe { core::arch::asm!(concat!("csrr {}, ", $name), out(reg) value, options(nomem, nostack)) };
+        value
+    }};
+}
+
+/// Writes a CSR, named as in assembly. The expansion is unsafe: the caller argues why the new value is right.
+macro_rules! write {
+    ($name:literal, $value:expr) => {{
+        let value: u64 = $value;
+        core::arch::asm!(concat!("csrw ", $name, ", {}"), in(reg) value, options(nostack))
+    }};
+}
+
+/// Sets bits of a CSR.
+macro_rules! set {
+    ($name:literal, $value:expr) => {{
+        let value: u64 = $value;
+        core::arch::asm!(concat!("csrs ", $name, ", {}"), in(reg) value, options(nostack))
+    }};
+}
+
+/// Clears bits of a CSR.
+macro_rules! clear {
+    ($name:literal, $value:expr) => {{
+        let value: u64 = $value;
+        core::arch::asm!(concat!("csrc ", $name, ", {}"), in(reg) value, options(nostack))
+    }};
+}
+
+pub(crate) use {clear, read, set, write};
+
+/// Orders and drops all address translations of this hart.
+pub fn fence_all() {
+    // SAFETY: a fence changes no state that the compiler knows of; dropping cached translations is always allowed.
+    unsafe { core::arch::asm!("sfence.vma", options(nostack)) };
+}
+
+/// Drops cached translations of one hardware ASID.
+pub fn fence_asid(asid: u64) {
+    // SAFETY: as for `fence_all`.
+    unsafe { core::arch::asm!("sfence.vma x0, {}", in(reg) asid, options(nostack)) };
+}
+
+/// Drops cached translations of one address, in all address spaces.
+pub fn fence_address(address: u64) {
+    // SAFETY: as for `fence_all`.
+    unsafe { core::arch::asm!("sfence.vma {}, x0", in(reg) address, options(nostack)) };
+}
+
+/// Makes earlier stores visible to this hart's instruction fetches.
+pub fn fence_i() {
+    // SAFETY: as for `fence_all`.
+    unsafe { core::arch::asm!("fence.i", options(nostack)) };
+}
+
+/// Waits until an interrupt that `sie` enables is pending.
+pub fn wait_for_interrupt() {
+    // SAFETY: interrupts are off in S-mode: `wfi` resumes without trapping.
+    unsafe { core::arch::asm!("wfi", options(nomem, nostack)) };
+}
+
+/// The hardware's `time`, in timebase ticks.
+pub fn time() -> u64 {
+    read!("time")
+}

@@ -1,0 +1,102 @@
+//! The trap gate's assembly, and what Rust needs of it.
+
+use patch::HartBlock;
+use patch::block_offset as slot;
+
+core::arch::global_asm!(
+    include_str!("gate.S"),
+    T1 = const slot!(t1),
+    T2 = const slot!(t2),
+    T3 = const slot!(t3),
+    T4 = const slot!(t4),
+    T5 = const slot!(t5),
+    T6 = const slot!(t6),
+    X0 = const slot!(hart.x),
+    pc = const slot!(hart.pc),
+    mode = const slot!(hart.mode),
+    sstatus = const slot!(hart.sstatus),
+    stvec = const slot!(hart.stvec),
+    sepc = const slot!(hart.sepc),
+    scause = const slot!(hart.scause),
+    stval = const slot!(hart.stval),
+    satp = const slot!(hart.satp),
+    satp_vs = const slot!(satp_vs),
+    satp_vu = const slot!(satp_vu),
+    gate_vs = const slot!(gate_vs),
+    gate_vu = const slot!(gate_vu),
+    root = const slot!(root),
+    root_shift = const slot!(root_shift),
+    direct_map = const slot!(direct_map),
+    emulation_map = const slot!(emulation_map),
+    ram_base = const slot!(ram_base),
+    ram_size = const slot!(ram_size),
+    ram_offset = const slot!(ram_offset),
+    exit = const slot!(exit),
+    exit_word = const slot!(exit_word),
+    monitor_sp = const slot!(monitor_sp),
+    monitor_tp = const slot!(monitor_tp),
+    cache_misses = const slot!(cache_misses),
+    handle_exit = sym super::exit::handle_exit,
+    monitor_fault = sym super::fault::monitor_fault,
+);
+
+unsafe extern "C" {
+    fn gate_vs();
+    fn gate_vs_frame();
+    fn gate_vu();
+    fn slow_interrupt();
+    fn slow_emulate();
+    fn gate_fence();
+    fn enter_fence();
+    fn enter_guest(cache: *mut u8) -> !;
+    fn probe(code: unsafe extern "C" fn(u64) -> u64, argument: u64) -> Probed;
+}
+
+/// What `probe` returns, in `a0` and `a1`.
+#[repr(C)]
+struct Probed {
+    value: u64,
+    trapped: u64,
+}
+
+/// Fills in the addresses of the gate. `frame`: every patch saves a trap frame all the same.
+pub fn set_addresses(block: &mut HartBlock, frame: bool) {
+    block.gate_vs = if frame { gate_vs_frame as *const () as u64 } else { gate_vs as *const () as u64 };
+    block.gate_vu = gate_vu as *const () as u64;
+    block.slow_interrupt = slow_interrupt as *const () as u64;
+    block.slow_emulate = slow_emulate as *const () as u64;
+}
+
+/// Addresses of the two instructions that must be `sfence.vma` where ASIDs cannot keep contexts apart.
+pub fn fences() -> [u64; 2] {
+    [gate_fence as *const () as u64, enter_fence as *const () as u64]
+}
+
+/// The address that `sscratch` holds while the guest of `block` runs.
+pub fn block_address(block: *mut HartBlock) -> *mut u8 {
+    block.cast::<u8>().wrapping_add(core::mem::offset_of!(HartBlock, cache))
+}
+
+/// The block whose site cache is at `cache`.
+pub fn block_at(cache: *mut u8) -> *mut HartBlock {
+    cache.wrapping_sub(core::mem::offset_of!(HartBlock, cache)).cast()
+}
+
+/// Enters the guest whose state is in `block`, for good: the monitor comes back through `handle_exit`.
+///
+/// # Safety
+/// The block must be complete: gate, views, monitor stack; and its views must contain the window.
+pub unsafe fn enter(block: *mut HartBlock) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe { enter_guest(block_address(block)) }
+}
+
+/// Runs `code`, which holds one instruction that this processor may not have; `None` when it trapped.
+///
+/// # Safety
+/// `code` must touch neither memory nor the stack before its instruction, and leave the processor usable.
+pub unsafe fn try_run(code: unsafe extern "C" fn(u64) -> u64, argument: u64) -> Option<u64> {
+    // SAFETY: the caller's promise; `probe` restores `stvec`.
+    let probed = unsafe { probe(code, argument) };
+    (probed.trapped == 0).then_some(probed.value)
+}

@@ -1,0 +1,191 @@
+//! The guest's RAM: one contiguous piece of host memory, reached through the direct map.
+//!
+//! Guest memory changes under the monitor's hands, so it is never borrowed: every access is a
+//! single volatile or atomic one, or a copy.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use isa::address::{GuestPhys, HostPhys};
+
+use super::window;
+
+/// The RAM of one guest.
+#[derive(Clone, Copy, Debug)]
+pub struct GuestRam {
+    /// Guest-physical address of the first byte.
+    pub base: GuestPhys,
+    /// Bytes.
+    pub size: u64,
+    host: HostPhys,
+}
+
+impl GuestRam {
+    /// RAM at `base` for the guest, `host` for the host.
+    ///
+    /// # Safety
+    /// The host memory must be mapped in the direct map, and belong to this guest alone for ever.
+    pub unsafe fn new(base: GuestPhys, host: HostPhys, size: u64) -> Self {
+        Self { base, size, host }
+    }
+
+    /// Where the first byte lies.
+    pub fn host_base(&self) -> HostPhys {
+        self.host
+    }
+
+    /// Whether all of `[at, at + size)` is RAM.
+    pub fn contains(&self, at: GuestPhys, size: u64) -> bool {
+        at.0.checked_sub(self.base.0).is_some_and(|offset| offset < self.size && size <= self.size - offset)
+    }
+
+    /// A pointer to `size` bytes of RAM.
+    fn pointer(&self, at: GuestPhys, size: u64) -> Option<NonNull<u8>> {
+        self.contains(at, size).then(|| window::direct(self.host.add(at.0 - self.base.0)))
+    }
+
+    /// Reads into `buffer`; false when not all of it is RAM.
+    pub fn read(&self, at: GuestPhys, buffer: &mut [u8]) -> bool {
+        let Some(from) = self.pointer(at, buffer.len() as u64) else { return false };
+        // SAFETY: the source is RAM of the guest, which no Rust object lies in, so that the two do
+        // not overlap; bytes that the guest changes meanwhile are read as either value.
+        unsafe { from.as_ptr().copy_to_nonoverlapping(buffer.as_mut_ptr(), buffer.len()) };
+        true
+    }
+
+    /// Writes `bytes`; false, and nothing written, when not all of the place is RAM.
+    pub fn write(&self, at: GuestPhys, bytes: &[u8]) -> bool {
+        let Some(to) = self.pointer(at, bytes.len() as u64) else { return false };
+        // SAFETY: as for `read`.
+        unsafe { to.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        true
+    }
+
+    /// Writes zeroes; false, and nothing written, when not all of the place is RAM.
+    pub fn zero(&self, at: GuestPhys, size: u64) -> bool {
+        let Some(to) = self.pointer(at, size) else { return false };
+        // SAFETY: as for `read`.
+        unsafe { to.as_ptr().write_bytes(0, size as usize) };
+        true
+    }
+
+    /// Reads `N` bytes.
+    pub fn bytes<const N: usize>(&self, at: GuestPhys) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        self.read(at, &mut bytes).then_some(bytes)
+    }
+
+    fn atomic(&self, at: GuestPhys) -> Option<&AtomicU64> {
+        if !at.is_aligned(8) {
+            return None;
+        }
+        // SAFETY: aligned, mapped for ever, and accessed by the monitor through atomics alone while
+        // this borrow lives; the guest's own accesses are the hardware's.
+        self.pointer(at, 8).map(|pointer| unsafe { AtomicU64::from_ptr(pointer.as_ptr().cast()) })
+    }
+}
+
+impl mmu::GuestMemory for GuestRam {
+    fn read_pte(&self, at: GuestPhys) -> Option<u64> {
+        self.atomic(at).map(|pte| pte.load(Ordering::Relaxed))
+    }
+
+    fn compare_exchange_pte(&self, at: GuestPhys, old: u64, new: u64) -> Option<bool> {
+        self.atomic(at).map(|pte| pte.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_ok())
+    }
+
+    fn host(&self, gpa: GuestPhys) -> Option<HostPhys> {
+        self.contains(gpa, 1).then(|| self.host.add(gpa.0 - self.base.0))
+    }
+
+    fn host_span(&self, gpa: GuestPhys, size: u64) -> Option<HostPhys> {
+        let host = self.contains(gpa, size).then(|| self.host.add(gpa.0 - self.base.0))?;
+        host.is_aligned(size).then_some(host)
+    }
+}
+
+/// Copies of guest frames, from the heap.
+pub struct Copies {
+    ram: GuestRam,
+    alive: usize,
+    limit: usize,
+}
+
+const FRAME: core::alloc::Layout = match core::alloc::Layout::from_size_align(4096, 4096) {
+    Ok(layout) => layout,
+    Err(_) => unreachable!(),
+};
+
+impl Copies {
+    /// At most `limit` copies of frames of `ram`.
+    pub fn new(ram: GuestRam, limit: usize) -> Self {
+        Self { ram, alive: 0, limit }
+    }
+}
+
+impl patch::Memory for Copies {
+    fn copy_frame(&mut self, address: GuestPhys) -> Option<HostPhys> {
+        if self.alive == self.limit {
+            return None;
+        }
+        // SAFETY: the layout has a size.
+        let copy = NonNull::new(unsafe { alloc::alloc::alloc(FRAME) })?;
+        // SAFETY: one page was allocated for this alone.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(copy.as_ptr(), 4096) };
+        if !self.ram.read(address.page(), bytes) {
+            // SAFETY: allocated above with this layout.
+            unsafe { alloc::alloc::dealloc(copy.as_ptr(), FRAME) };
+            return None;
+        }
+        self.alive += 1;
+        Some(window::host(copy.as_ptr()))
+    }
+
+    fn free_copy(&mut self, copy: HostPhys) {
+        self.alive -= 1;
+        // SAFETY: `copy_frame` allocated it with this layout, and the patcher gives each back once.
+        unsafe { alloc::alloc::dealloc(window::direct(copy).as_ptr(), FRAME) };
+    }
+
+    fn write(&mut self, at: HostPhys, halfword: u16) {
+        // SAFETY: an even address in a copy that `copy_frame` allocated; guests only execute it.
+        unsafe { window::direct(at).cast::<u16>().write_volatile(halfword) };
+    }
+}
+
+/// The routine cache's memory: written through the direct map, executed in the image's slot.
+pub struct RoutineMemory {
+    memory: HostPhys,
+    size: usize,
+    executed: u64,
+}
+
+impl RoutineMemory {
+    /// `size` bytes at `memory`, executed at `executed`.
+    ///
+    /// # Safety
+    /// The memory must be mapped at both places for ever and used by nothing else.
+    pub unsafe fn new(memory: HostPhys, size: usize, executed: u64) -> Self {
+        Self { memory, size, executed }
+    }
+}
+
+impl patch::routines::ExecutableMemory for RoutineMemory {
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn address(&self) -> u64 {
+        self.executed
+    }
+
+    fn write(&mut self, offset: usize, words: &[u32]) {
+        assert!(offset + words.len() * 4 <= self.size, "a routine lies outside the routine cache");
+        for (index, &word) in words.iter().enumerate() {
+            let at = window::direct(self.memory.add((offset + index * 4) as u64));
+            // SAFETY: inside the memory that `new` was promised, and aligned as offsets of routines are.
+            unsafe { at.cast::<u32>().write_volatile(word) };
+        }
+        super::csr::fence_i();
+    }
+}

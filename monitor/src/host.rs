@@ -1,0 +1,113 @@
+//! What the host has: read from its device tree and tried out on the processor.
+
+use devices::GuestIsa;
+use devices::guest_isa;
+use devices::host_tree::{self, HostTree, TreeError};
+use isa::address::HostPhys;
+use isa::csr::{senvcfg, sstatus};
+use isa::satp;
+use vcpu::Features;
+
+use super::boot::Translation;
+use super::{csr, gate, window};
+
+/// The host, as far as guests feel it.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The hart that the monitor runs on.
+    pub hart: u64,
+    /// What the virtual hart offers.
+    pub features: Features,
+    /// The ISA that a guest is offered.
+    pub isa: GuestIsa,
+    /// Bits of ASID in the hardware's `satp`.
+    pub asid_bits: u32,
+    /// Ticks of `time` a second.
+    pub timebase: u32,
+    /// Bytes of a block of `cbo.clean` and the like.
+    pub cbom_block: Option<u32>,
+    /// Bytes of a block of `cbo.zero`.
+    pub cboz_block: Option<u32>,
+}
+
+/// Bytes of the device tree at `at`, as its header says; 0 when there is none.
+pub fn tree_size(at: HostPhys) -> u64 {
+    let header = window::direct(at).cast::<[u8; 8]>();
+    // SAFETY: the firmware left a device tree here; its first bytes are memory in any case.
+    let header = unsafe { header.read_volatile() };
+    let [a, b, c, d, size @ ..] = header;
+    if u32::from_be_bytes([a, b, c, d]) == 0xd00d_feed { u64::from(u32::from_be_bytes(size)) } else { 0 }
+}
+
+/// Reads the device tree that the firmware left at `at`.
+pub fn read_tree(at: HostPhys) -> Result<HostTree, TreeError> {
+    let size = tree_size(at) as usize;
+    // SAFETY: memory that the firmware set aside for the tree and that nothing writes.
+    let bytes = unsafe { core::slice::from_raw_parts(window::direct(at).as_ptr(), size) };
+    host_tree::read(bytes)
+}
+
+core::arch::global_asm!(
+    ".globl try_senvcfg",
+    "try_senvcfg:",
+    "csrw 0x10a, a0",
+    "csrr a0, 0x10a",
+    "csrw 0x10a, zero",
+    "ret",
+);
+
+unsafe extern "C" {
+    fn try_senvcfg(value: u64) -> u64;
+}
+
+impl Host {
+    /// Finds out about the hart that runs this.
+    pub fn probe(hart: u64, tree: &HostTree, translation: Translation) -> Self {
+        let described = tree.harts.iter().find(|described| described.id == hart);
+        let isa = described
+            .and_then(|described| guest_isa(described.isa.as_deref(), &described.isa_extensions))
+            .or_else(|| guest_isa::<&str>(Some("rv64imac"), &[]))
+            .expect("the fallback is an ISA string");
+        let has = |name: &str| isa.extensions.iter().any(|extension| extension == name);
+
+        let mut writable = sstatus::SIE | sstatus::SPIE | sstatus::SPP | sstatus::SUM | sstatus::MXR;
+        if has("f") {
+            writable |= sstatus::FS;
+        }
+        if has("v") {
+            writable |= sstatus::VS;
+        }
+        // SAFETY: `try_senvcfg` writes and reads a CSR that governs U-mode alone, and leaves it 0.
+        let environment = unsafe { gate::try_run(try_senvcfg, u64::MAX) }.unwrap_or(0);
+        let known = senvcfg::FIOM | senvcfg::CBIE | senvcfg::CBCFE | senvcfg::CBZE;
+        // SAFETY: governs what U-mode may read; written again before a guest runs.
+        unsafe { csr::write!("scounteren", u64::MAX) };
+        let features = Features {
+            sstatus: writable,
+            senvcfg: environment & known,
+            scounteren: csr::read!("scounteren"),
+            satp_modes: translation.modes,
+        };
+        Self {
+            hart,
+            features,
+            asid_bits: translation.max_asid.count_ones(),
+            timebase: tree.timebase_frequency,
+            cbom_block: described.and_then(|described| described.cbom_block_size),
+            cboz_block: described.and_then(|described| described.cboz_block_size),
+            isa,
+        }
+    }
+
+    /// The largest translation mode, by its name in a device tree.
+    pub fn mmu_type(&self) -> &'static str {
+        let offers = |mode: u8| self.features.satp_modes & 1 << mode != 0;
+        if offers(satp::SV57) {
+            "riscv,sv57"
+        } else if offers(satp::SV48) {
+            "riscv,sv48"
+        } else {
+            "riscv,sv39"
+        }
+    }
+}

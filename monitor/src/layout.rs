@@ -1,0 +1,143 @@
+//! Who gets which part of the host's memory.
+//!
+//! The largest free piece of memory is cut up from its start: the bundle (moved there, out of the
+//! middle), the heap, and what is left for the guest.
+
+use core::fmt;
+
+use devices::host_tree::{HostRange, HostTree};
+use isa::address::HostPhys;
+
+use super::window::{self, Image};
+use super::{heap, host};
+
+/// A range of host-physical memory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Range {
+    /// First address.
+    pub start: u64,
+    /// Behind the last address.
+    pub end: u64,
+}
+
+impl Range {
+    fn of(range: HostRange) -> Self {
+        Self { start: range.base.0, end: range.base.0.saturating_add(range.size) }
+    }
+
+    fn size(&self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+}
+
+/// Memory, given out.
+pub struct Layout {
+    /// The bundle.
+    pub bundle: &'static [u8],
+    /// What is left, for guests.
+    pub free: Range,
+    /// Behind the highest byte of memory or device register that the monitor reaches.
+    pub memory_end: u64,
+}
+
+/// Why there is no layout.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LayoutError {
+    /// The firmware handed no bundle over.
+    NoBundle,
+    /// Too little memory.
+    Memory {
+        /// Bytes in the largest free piece.
+        largest: u64,
+        /// Bytes that the monitor needs of it.
+        needed: u64,
+    },
+}
+
+impl fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::NoBundle => write!(
+                f,
+                "no bundle: the device tree names no initrd; make one with `patchvisor pack` and load it as the initrd"
+            ),
+            Self::Memory { largest, needed } => write!(
+                f,
+                "too little memory: the largest free piece has {} KiB, the monitor needs {} KiB of it; give the machine more",
+                largest >> 10,
+                needed >> 10
+            ),
+        }
+    }
+}
+
+const PAGE: u64 = 4096;
+const MEGABYTE: u64 = 1 << 20;
+
+/// Decides, moves the bundle and starts the heap.
+pub fn plan(image: &Image, device_tree: HostPhys, tree: &HostTree) -> Result<Layout, LayoutError> {
+    let initrd = tree.initrd.ok_or(LayoutError::NoBundle)?;
+    let initrd = Range::of(initrd);
+    if initrd.size() == 0 {
+        return Err(LayoutError::NoBundle);
+    }
+    let reach = window::DIRECT_SLOTS * window::SLOT;
+    let image = Range { start: image.physical.0, end: image.physical.0 + image.size() };
+    let device_tree = Range { start: device_tree.0, end: device_tree.0 + host::tree_size(device_tree) };
+    let reserved = tree.reserved.iter().map(|reserved| Range::of(reserved.range));
+    let taken: alloc::vec::Vec<Range> = reserved.chain([image, device_tree]).collect();
+
+    let memory = tree.memory.iter().map(|&memory| Range::of(memory)).map(|range| Range { end: range.end.min(reach), ..range });
+    let largest = memory.flat_map(|memory| free_pieces(memory, &taken)).max_by_key(Range::size);
+    let largest = largest.unwrap_or(Range { start: 0, end: 0 });
+
+    let heap_size = (8 * MEGABYTE + largest.size() / 16).min(96 * MEGABYTE);
+    let bundle_size = initrd.size().next_multiple_of(PAGE);
+    let needed = bundle_size + heap_size;
+    if largest.size() <= needed {
+        return Err(LayoutError::Memory { largest: largest.size(), needed });
+    }
+
+    let source = window::direct(HostPhys(initrd.start));
+    let bundle = window::direct(HostPhys(largest.start));
+    // SAFETY: the bundle is where the firmware said; its new place is free memory, or its old one,
+    // which a copy of overlapping memory allows.
+    let bundle = unsafe {
+        source.copy_to(bundle, initrd.size() as usize);
+        core::slice::from_raw_parts(bundle.as_ptr(), initrd.size() as usize)
+    };
+    let heap = largest.start + bundle_size;
+    // SAFETY: free memory, given to nothing else.
+    unsafe { heap::add(window::direct(HostPhys(heap)).as_ptr(), heap_size as usize) };
+
+    let uart = tree.uart.as_ref().map(|uart| uart.registers);
+    let plic = tree.plic.as_ref().map(|plic| plic.registers);
+    let ends = tree.memory.iter().copied().chain(uart).chain(plic).map(|range| Range::of(range).end);
+    Ok(Layout {
+        bundle,
+        free: Range { start: heap + heap_size, end: largest.end },
+        memory_end: ends.max().unwrap_or(0).min(reach),
+    })
+}
+
+/// The pieces of `memory` that are in none of `taken`, in whole pages.
+fn free_pieces(memory: Range, taken: &[Range]) -> alloc::vec::Vec<Range> {
+    let mut pieces = alloc::vec![memory];
+    for taken in taken {
+        pieces = pieces
+            .into_iter()
+            .flat_map(|piece| {
+                [
+                    Range { start: piece.start, end: piece.end.min(taken.start) },
+                    Range { start: piece.start.max(taken.end), end: piece.end },
+                ]
+            })
+            .filter(|piece| piece.size() > 0)
+            .collect();
+    }
+    for piece in &mut pieces {
+        piece.start = piece.start.next_multiple_of(PAGE);
+        piece.end &= !(PAGE - 1);
+    }
+    pieces
+}

@@ -1,0 +1,76 @@
+//! What the host lends to a guest: its clock and its interrupt controller.
+
+use devices::host_tree::HostTree;
+use isa::address::HostPhys;
+use vcpu::Counters;
+
+use super::{csr, window};
+
+/// The hardware's counters, as the guest reads them.
+pub struct Clock;
+
+impl Counters for Clock {
+    fn cycle(&self) -> u64 {
+        csr::read!("cycle")
+    }
+
+    fn time(&self) -> u64 {
+        csr::time()
+    }
+
+    fn instret(&self) -> u64 {
+        csr::read!("instret")
+    }
+}
+
+/// The host's PLIC, as this hart uses it: one source, the console's UART.
+#[derive(Clone, Debug)]
+pub struct HostPlic {
+    base: HostPhys,
+    context: u64,
+}
+
+const PRIORITY: u64 = 0;
+const ENABLE: u64 = 0x2000;
+const ENABLE_STRIDE: u64 = 0x80;
+const CONTEXT: u64 = 0x20_0000;
+const CONTEXT_STRIDE: u64 = 0x1000;
+
+impl HostPlic {
+    /// Takes the host's PLIC, if it has one that can interrupt `hart`, and lets the console's UART
+    /// through.
+    pub fn new(tree: &HostTree, hart: u64) -> Option<Self> {
+        let described = tree.plic.as_ref()?;
+        let source = tree.uart.as_ref()?.interrupt?;
+        let plic = Self { base: described.registers.base, context: described.context(hart)?.into() };
+        let sources = described.sources;
+        for word in 0..=u64::from(sources) / 32 {
+            plic.write(ENABLE + plic.context * ENABLE_STRIDE + word * 4, 0);
+        }
+        plic.write(PRIORITY + u64::from(source) * 4, 1);
+        plic.write(ENABLE + plic.context * ENABLE_STRIDE + u64::from(source) / 32 * 4, 1 << (source % 32));
+        plic.write(CONTEXT + plic.context * CONTEXT_STRIDE, 0);
+        Some(plic)
+    }
+
+    fn write(&self, offset: u64, value: u32) {
+        // SAFETY: the host's device tree says that the PLIC's registers are here.
+        unsafe { window::direct(self.base.add(offset)).cast::<u32>().write_volatile(value) };
+    }
+
+    fn claim_register(&self) -> u64 {
+        CONTEXT + self.context * CONTEXT_STRIDE + 4
+    }
+
+    /// The source that interrupts, which is then served until [`complete`](Self::complete).
+    pub fn claim(&self) -> Option<u32> {
+        // SAFETY: as for `write`.
+        let source = unsafe { window::direct(self.base.add(self.claim_register())).cast::<u32>().read_volatile() };
+        (source != 0).then_some(source)
+    }
+
+    /// Ends the service of a source.
+    pub fn complete(&self, source: u32) {
+        self.write(self.claim_register(), source);
+    }
+}

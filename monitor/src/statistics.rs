@@ -1,0 +1,79 @@
+//! Counts of what happened to a guest, and their print-out at its end.
+
+use alloc::format;
+use alloc::string::String;
+
+use patch::template::{KIND_NAMES, KINDS};
+use patch::{HartBlock, Kind};
+
+/// Counts that the slow path keeps.
+#[derive(Clone, Debug, Default)]
+pub struct Statistics {
+    /// Privileged instructions that trapped as illegal, by kind.
+    pub trapped: [u64; KINDS],
+    /// Privileged instructions that a patch led to the reference emulator, by kind.
+    pub emulated: [u64; KINDS],
+    /// Page faults of the guest that filled a shadow table.
+    pub fills: u64,
+    /// Exceptions that the slow path delivered to the guest.
+    pub delivered: u64,
+    /// Interrupts delivered to the guest.
+    pub interrupts: u64,
+    /// Loads and stores of emulated devices.
+    pub device_accesses: u64,
+    /// Data reads of pages that hold patches.
+    pub hidden_reads: u64,
+    /// Writes to pages that held patches.
+    pub hidden_writes: u64,
+    /// SBI calls.
+    pub calls: u64,
+    /// Exits to the slow path.
+    pub exits: u64,
+}
+
+impl Statistics {
+    /// Counts one instruction that trapped.
+    pub fn trapped(&mut self, kind: Kind) {
+        self.trapped[kind as usize] += 1;
+    }
+
+    /// Counts one instruction that came by a patch.
+    pub fn emulated(&mut self, kind: Kind) {
+        self.emulated[kind as usize] += 1;
+    }
+
+    /// All counts as a JSON object; `rest` is what else there is to say, as members.
+    pub fn json(&self, block: &HartBlock, rest: &str) -> String {
+        let mut by_kind = String::new();
+        let (mut privileged, mut patched, mut emulated) = (0, 0, 0);
+        for kind in 0..KINDS {
+            // A routine counts itself also when it leaves its instruction to the emulator.
+            let served = block.served[kind] - self.emulated[kind];
+            let executed = block.served[kind] + self.trapped[kind];
+            if executed > 0 {
+                let comma = if by_kind.is_empty() { "" } else { "," };
+                by_kind += &format!(
+                    "{comma}\"{}\":{{\"executed\":{executed},\"patched\":{},\"routine\":{served}}}",
+                    KIND_NAMES[kind], block.served[kind]
+                );
+            }
+            privileged += executed;
+            patched += block.served[kind];
+            emulated += self.emulated[kind];
+        }
+        format!(
+            "\"privileged\":{privileged},\"patched\":{patched},\"emulated_from_patch\":{emulated},\"by_kind\":{{{by_kind}}},\
+             \"exits\":{},\"fills\":{},\"delivered\":{},\"interrupts\":{},\"device_accesses\":{},\"hidden_reads\":{},\
+             \"hidden_writes\":{},\"calls\":{},\"cache_misses\":{},{rest}",
+            self.exits,
+            self.fills,
+            self.delivered,
+            self.interrupts,
+            self.device_accesses,
+            self.hidden_reads,
+            self.hidden_writes,
+            self.calls,
+            block.cache_misses,
+        )
+    }
+}

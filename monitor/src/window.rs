@@ -1,0 +1,140 @@
+//! The window: where the monitor stands in every address space, guests' included.
+//!
+//! Slots of 1 GiB from [`WINDOW`]. The first holds the monitor's image, at its offset within its
+//! own gigabyte, and the routine cache; each page there has the rights it needs and no more. The
+//! others are the direct map of host-physical memory from address 0: readable and writable, never
+//! executable. All of it is supervisor-only.
+
+use core::ptr::NonNull;
+
+use isa::address::HostPhys;
+
+/// First address of the window.
+pub const WINDOW: u64 = 0xffff_ffc0_0000_0000;
+/// Bytes of a slot.
+pub const SLOT: u64 = 1 << 30;
+/// Slots that the boot root gives to the direct map: the most memory that the monitor can reach.
+pub const DIRECT_SLOTS: u64 = 63;
+/// First address of the direct map.
+pub const DIRECT_MAP: u64 = WINDOW + SLOT;
+
+const V: u64 = 1;
+const R: u64 = 1 << 1;
+const W: u64 = 1 << 2;
+const X: u64 = 1 << 3;
+const G: u64 = 1 << 5;
+const A: u64 = 1 << 6;
+const D: u64 = 1 << 7;
+
+const READ_ONLY: u64 = V | R | G | A;
+const EXECUTE: u64 = V | R | X | G | A;
+const READ_WRITE: u64 = V | R | W | G | A | D;
+
+/// A page table.
+#[repr(C, align(4096))]
+pub struct Table(pub [u64; 512]);
+
+/// The tables of the image slot.
+struct Tables {
+    middle: Table,
+    image: [Table; IMAGE_TABLES],
+    routines: Table,
+}
+
+/// Tables for the image: 2 MiB each, one more since the image need not start at a multiple of 2 MiB.
+const IMAGE_TABLES: usize = 3;
+
+const EMPTY: Table = Table([0; 512]);
+
+static TABLES: spin::Mutex<Tables> =
+    spin::Mutex::new(Tables { middle: EMPTY, image: [EMPTY; IMAGE_TABLES], routines: EMPTY });
+
+unsafe extern "C" {
+    static __image_start: u8;
+    static __text_end: u8;
+    static __rodata_end: u8;
+    static __image_end: u8;
+}
+
+/// Where the image is.
+#[derive(Clone, Copy, Debug)]
+pub struct Image {
+    /// Host-physical address of its first byte.
+    pub physical: HostPhys,
+    /// Virtual address of its first byte.
+    pub start: u64,
+    /// Virtual address behind its last byte.
+    pub end: u64,
+}
+
+impl Image {
+    /// The running image, loaded at `physical`.
+    pub fn new(physical: HostPhys) -> Self {
+        Self { physical, start: (&raw const __image_start) as u64, end: (&raw const __image_end) as u64 }
+    }
+
+    /// Host-physical address of something in the image.
+    pub fn host<T>(&self, at: *const T) -> HostPhys {
+        HostPhys(at as u64 - self.start + self.physical.0)
+    }
+
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.end - self.start
+    }
+}
+
+/// A host-physical address as a pointer into the direct map.
+pub fn direct(at: HostPhys) -> NonNull<u8> {
+    debug_assert!(at.0 < DIRECT_SLOTS * SLOT);
+    // The direct map does not begin at 0.
+    NonNull::new((DIRECT_MAP + at.0) as *mut u8).expect("the direct map is not at 0")
+}
+
+/// Host-physical address of a pointer into the direct map.
+pub fn host<T>(at: *const T) -> HostPhys {
+    debug_assert!((at as u64) >= DIRECT_MAP);
+    HostPhys(at as u64 - DIRECT_MAP)
+}
+
+/// Most bytes that the routine cache can have.
+pub const ROUTINES_SIZE: u64 = 2 << 20;
+
+/// Maps the image with the rights of its parts and `routines` (host-physical, page-aligned, at
+/// most [`ROUTINES_SIZE`] bytes) for execution. Returns the window's entries for the lowest
+/// `memory_end` bytes of host-physical memory, one for each slot, and the address at which
+/// routines are executed.
+pub fn map(image: &Image, routines: HostPhys, routines_size: u64, memory_end: u64) -> (alloc::vec::Vec<u64>, u64) {
+    let mut tables = TABLES.lock();
+    let tables = &mut *tables;
+    let slot = |address: u64| ((address >> 21) & 511) as usize;
+    let page = |address: u64| ((address >> 12) & 511) as usize;
+    let table = |table: &Table| (image.host(table).0 >> 12) << 10 | V;
+
+    let first = slot(image.start);
+    assert!(slot(image.end - 1) < first + IMAGE_TABLES, "the image is larger than its tables");
+    for (offset, of_image) in tables.image.iter().enumerate() {
+        tables.middle.0[first + offset] = table(of_image);
+    }
+    for address in (image.start..image.end).step_by(4096) {
+        let rights = if address < (&raw const __text_end) as u64 {
+            EXECUTE
+        } else if address < (&raw const __rodata_end) as u64 {
+            READ_ONLY
+        } else {
+            READ_WRITE
+        };
+        let host = image.physical.0 + (address - image.start);
+        tables.image[slot(address) - first].0[page(address)] = (host >> 12) << 10 | rights;
+    }
+
+    let executed = WINDOW + ((first as u64 + 256) % 512 << 21);
+    tables.middle.0[slot(executed)] = table(&tables.routines);
+    for (entry, offset) in tables.routines.0.iter_mut().zip((0..routines_size).step_by(4096)) {
+        *entry = (routines.0 + offset >> 12) << 10 | EXECUTE;
+    }
+
+    let direct = (0..memory_end.div_ceil(SLOT)).map(|slot| (slot * SLOT >> 12) << 10 | READ_WRITE);
+    let entries = core::iter::once(table(&tables.middle)).chain(direct).collect();
+    (entries, executed)
+}
