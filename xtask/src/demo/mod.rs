@@ -19,8 +19,36 @@ use std::time::Duration;
 const BOOTED: &str = "PV:boot";
 /// Printed by the guest when its work is done.
 const WORKED: &str = "PV:work-done";
-/// Under the monitor each way of serving privileged instructions has one run.
-const MODES: [Mode; 3] = [Mode::Trap, Mode::BreakFrame, Mode::Break];
+/// One way to run the guest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Way {
+    /// Without the monitor.
+    Native,
+    /// Every privileged instruction traps and is emulated.
+    Trap,
+    /// Break patches that save a full trap frame all the same.
+    BreakFrame,
+    /// Break patches.
+    Break,
+}
+
+impl Way {
+    const ALL: [Self; 4] = [Self::Native, Self::Trap, Self::BreakFrame, Self::Break];
+
+    /// How the monitor serves privileged instructions; `None` without it.
+    fn mode(self) -> Option<Mode> {
+        match self {
+            Self::Native => None,
+            Self::Trap => Some(Mode::Trap),
+            Self::BreakFrame => Some(Mode::BreakFrame),
+            Self::Break => Some(Mode::Break),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        self.mode().map_or("native", Mode::name)
+    }
+}
 
 /// Options of the demonstration.
 #[derive(Clone, Debug, clap::Args)]
@@ -56,9 +84,9 @@ pub struct Options {
     /// 1.5, 1.6 or 1.9; else QEMU's own
     #[arg(long, value_name = "FILE")]
     bios: Option<String>,
-    /// Run in this way only (and natively, to compare), instead of all three
-    #[arg(long, value_name = "MODE", value_parser = parse_mode)]
-    mode: Option<Mode>,
+    /// Run in this way only (and natively, to compare), instead of all four
+    #[arg(long)]
+    mode: Option<Way>,
     /// Print the table for machines, alone on standard output
     #[arg(long)]
     json: bool,
@@ -75,50 +103,50 @@ Examples:
   cargo xtask demo --cpu thead-c906 --append no4lvl
   cargo xtask demo --kernel debian:sid --bios debian:sid --mode break";
 
-fn parse_mode(text: &str) -> Result<Mode, String> {
-    MODES
-        .into_iter()
-        .find(|mode| mode.name() == text)
-        .ok_or_else(|| "one of trap, break-frame, break".into())
-}
-
 /// Runs the demonstration.
 ///
 /// # Errors
 /// When something cannot be had or built, or a run does not reach power-off.
 pub fn demo(options: &Options) -> Result<()> {
     setup::ensure()?;
-    let monitor = build::monitor()?;
+    let ways = options.ways();
+    let monitor = match ways.iter().any(|way| way.mode().is_some()) {
+        true => build::monitor()?,
+        false => PathBuf::new(),
+    };
     let directory = tempfile::tempdir()?;
     let guest = prepare(options, &directory.path().join("initrd.img"))?;
     let bios = options.bios.as_deref().map(firmware).transpose()?;
-    let host = |machine: Machine| {
+    let bundle = directory.path().join("bundle");
+    let machine = |way: Way| -> Result<Machine> {
+        let machine = match way.mode() {
+            None => guest.native(),
+            Some(mode) => {
+                let mut guest = guest.clone();
+                guest.vm.mode = mode;
+                std::fs::write(&bundle, guest.pack()?).context("writing the bundle")?;
+                guest::machine(&monitor, &bundle)?
+            }
+        };
         let machine = machine.cpu(&options.cpu).harts(options.harts);
-        match &bios {
+        Ok(match &bios {
             Some(bios) => machine.bios(bios),
             None => machine,
-        }
-    };
-    let monitored = |mode: Mode| -> Result<_> {
-        let mut guest = guest.clone();
-        guest.vm.mode = mode;
-        let bundle = guest.write_bundle()?;
-        Ok((host(guest::machine(&monitor, bundle.path())?), bundle))
+        })
     };
     if options.interactive {
-        let (machine, _bundle) = monitored(options.mode.unwrap_or_default())?;
-        return interactive(&machine);
+        return interactive(&machine(ways[0])?);
     }
 
     let limit = Duration::from_secs(options.timeout);
     let mut report = Report::new(&guest.kernel, &options.cpu);
-    let native = host(guest.native());
-    report.add(run("native", &native, limit, options.initrd.is_none())?);
-    for mode in MODES {
-        if options.mode.is_none_or(|only| only == mode) {
-            let (machine, _bundle) = monitored(mode)?;
-            report.add(run(mode.name(), &machine, limit, options.initrd.is_none())?);
-        }
+    for way in ways {
+        report.add(run(
+            way.name(),
+            &machine(way)?,
+            limit,
+            options.initrd.is_none(),
+        )?);
     }
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -126,6 +154,18 @@ pub fn demo(options: &Options) -> Result<()> {
         print!("{}", table::render(&report));
     }
     Ok(())
+}
+
+impl Options {
+    /// The ways to run, in order; one if interactive.
+    fn ways(&self) -> Vec<Way> {
+        match (self.interactive, self.mode) {
+            (true, way) => vec![way.unwrap_or(Way::Break)],
+            (false, None) => Way::ALL.to_vec(),
+            (false, Some(Way::Native)) => vec![Way::Native],
+            (false, Some(way)) => vec![Way::Native, way],
+        }
+    }
 }
 
 /// The guest: a kernel, and an initramfs with busybox unless there is another.
