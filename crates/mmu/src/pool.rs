@@ -22,6 +22,14 @@ impl Table {
     }
 }
 
+#[cfg(test)]
+impl Table {
+    /// What the hardware would read.
+    pub(crate) fn word(&self, index: usize) -> u64 {
+        self.0[index].load(Ordering::Relaxed)
+    }
+}
+
 impl Default for Table {
     fn default() -> Table {
         Table::new()

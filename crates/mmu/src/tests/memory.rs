@@ -95,7 +95,8 @@ impl Memory {
                 return at;
             }
             let entry = Pte(self.read_pte(at).expect("a table in RAM"));
-            if !entry.is_valid() || entry.is_leaf() {
+            let good = entry.flags() & !Pte::G == Pte::V;
+            if !good || self.host(GuestPhys(entry.address())).is_none() {
                 self.write(at.0, Pte::new(self.table().0, Pte::V).0);
             }
             table = GuestPhys(Pte(self.read_pte(at).expect("a table in RAM")).address());

@@ -5,9 +5,13 @@ mod fences;
 mod fills;
 mod frames;
 mod guest;
+mod hardware;
+mod history;
 mod invariants;
+mod machine;
 mod memory;
 mod naive;
+mod random;
 mod walks;
 
 use crate::pool::{Pool, Table};

@@ -66,7 +66,7 @@ pub(crate) fn leaf(
         base = (pte >> 10 & 0xfff_ffff_ffff) * 4096;
         if pte & 14 != 0 {
             let bytes = 1 << shift;
-            return if base % bytes == 0 {
+            return if base & (bytes - 1) == 0 {
                 Ok(Leaf {
                     pte,
                     at,
