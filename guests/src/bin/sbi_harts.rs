@@ -27,7 +27,7 @@ mod guest {
             "start of this hart: error {}",
             sbi::call(sbi::HSM, 0, [hart, 0x8020_0000, 0, 0, 0, 0]).error
         );
-        for kind in [1, 0x0fff_ffff, 0x8fff_ffff, 0x1_0000_0000] {
+        for kind in [1, 0x0fff_ffff, 0x8fff_ffff] {
             println!(
                 "suspend of kind {kind:#x}: error {}",
                 sbi::call(sbi::HSM, 3, [kind, 0x8020_0000, 0, 0, 0, 0]).error
@@ -52,7 +52,6 @@ mod guest {
             ("this one", 1, hart),
             ("all", 0, u64::MAX),
             ("one that is not there", 1, 1000),
-            ("beyond the mask", 1 << 40, 0),
         ] {
             let reply = sbi::call(sbi::IPI, 0, [mask, base, 0, 0, 0, 0]);
             let expected = reply.error == 0 && name != "none";

@@ -1,0 +1,119 @@
+//! The transparency oracle: each guest program runs natively and as a guest, and what it prints must
+//! be the same, to the letter.
+
+use crate::artefacts::{self, once};
+use crate::programs::{self, Program};
+use crate::transcript;
+use anyhow::Result;
+use libtest_mimic::Trial;
+use patchvisor::guest::{self, Guest};
+use patchvisor::{Mode, Vm};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+/// Longest that one machine may run.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Memory of the native machine.
+const NATIVE_MEMORY: u64 = 512 * MIB;
+/// Memory of the guest, so that host and monitor fit in what the native machine has.
+const GUEST_MEMORY: u64 = 256 * MIB;
+
+/// A way of running a guest.
+struct Variant {
+    name: &'static str,
+    adjust: fn(&mut Vm),
+}
+
+const VARIANTS: [Variant; 4] = [
+    Variant {
+        name: "trap",
+        adjust: |vm| vm.mode = Mode::Trap,
+    },
+    Variant {
+        name: "break-frame",
+        adjust: |vm| vm.mode = Mode::BreakFrame,
+    },
+    Variant {
+        name: "break",
+        adjust: |vm| vm.mode = Mode::Break,
+    },
+    // Everything runs full and is recycled all the time.
+    Variant {
+        name: "break-tiny",
+        adjust: |vm| {
+            vm.mode = Mode::Break;
+            vm.values = 24;
+            vm.routine_cache = 8 << 10;
+            vm.shadow_pool = MIB;
+        },
+    },
+];
+
+/// One trial for each program, processor and way of running.
+///
+/// # Errors
+/// When the list of programs cannot be read.
+pub fn trials() -> Result<Vec<Trial>> {
+    let mut trials = vec![Trial::test("oracle::every_program_is_listed", || {
+        programs::check().map_err(Into::into)
+    })];
+    for program in programs::list()? {
+        for cpu in &program.hosts {
+            // The usual processor goes without saying.
+            let host = match cpu.as_str() {
+                patchvisor::qemu::DEFAULT_CPU => String::new(),
+                other => format!("::{other}"),
+            };
+            for variant in &VARIANTS {
+                let name = format!("oracle::{}{host}::{}", program.name, variant.name);
+                let (program, cpu) = (program.clone(), cpu.clone());
+                let test = move || {
+                    compare(&program, &cpu, variant).map_err(|error| format!("{error:#}").into())
+                };
+                trials.push(Trial::test(name, test));
+            }
+        }
+    }
+    Ok(trials)
+}
+
+fn compare(program: &Program, cpu: &str, variant: &Variant) -> Result<()> {
+    let found = virtualised(program, cpu, variant)?;
+    transcript::same(&native(program, cpu)?, &found)
+}
+
+/// The native run's output; made once for all variants.
+fn native(program: &Program, cpu: &str) -> Result<String> {
+    type Cell = Arc<OnceLock<Result<String, String>>>;
+    static SEEN: LazyLock<Mutex<HashMap<(String, String), Cell>>> = LazyLock::new(Mutex::default);
+    let key = (program.name.clone(), cpu.to_owned());
+    let cell = {
+        let mut seen = SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        seen.entry(key).or_default().clone()
+    };
+    once(&cell, || {
+        let kernel = artefacts::guest(&program.name)?;
+        let cpu = program.native_cpu.as_deref().unwrap_or(cpu);
+        let outcome = programs::native(&kernel, cpu, NATIVE_MEMORY)
+            .spawn()?
+            .wait(LIMIT)?;
+        transcript::of(&program.name, program.kind, &outcome)
+            .map_err(|error| error.context("in the native run"))
+    })
+}
+
+/// The output as a guest.
+fn virtualised(program: &Program, cpu: &str, variant: &Variant) -> Result<String> {
+    let monitor = artefacts::monitor()?;
+    let mut guest = Guest::new(artefacts::guest(&program.name)?);
+    guest.vm.memory = GUEST_MEMORY;
+    guest.vm.sum = program.sum;
+    (variant.adjust)(&mut guest.vm);
+    let bundle = guest.write_bundle()?;
+    let machine = guest::machine(&monitor, bundle.path())?;
+    let outcome = machine.cpu(cpu).no_reboot().spawn()?.wait(LIMIT)?;
+    transcript::of(&program.name, program.kind, &outcome)
+        .map_err(|error| error.context("under the monitor"))
+}

@@ -1,0 +1,100 @@
+//! The list of guest programs, `guests/programs.toml`.
+
+use anyhow::{Context, Result, ensure};
+use patchvisor::Sum;
+use patchvisor::qemu::Machine;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// One program; the fields are described where they are written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Program {
+    pub name: String,
+    #[serde(default)]
+    pub kind: Kind,
+    #[serde(default = "default_hosts")]
+    pub hosts: Vec<String>,
+    pub native_cpu: Option<String>,
+    #[serde(default)]
+    pub sum: Sum,
+}
+
+/// How a program's output is compared.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// To the letter.
+    #[default]
+    Oracle,
+    /// But for times.
+    Bench,
+}
+
+fn default_hosts() -> Vec<String> {
+    vec![patchvisor::qemu::DEFAULT_CPU.to_owned()]
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    program: Vec<Program>,
+}
+
+fn guests() -> PathBuf {
+    xtask::paths::root().join("guests")
+}
+
+/// Reads the list.
+///
+/// # Errors
+/// When it cannot be read or has an unknown field.
+pub fn list() -> Result<Vec<Program>> {
+    let path = guests().join("programs.toml");
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let list: List = toml::from_str(&text).with_context(|| path.display().to_string())?;
+    Ok(list.program)
+}
+
+/// Every program that can be built is in the list, and the other way round.
+///
+/// # Errors
+/// Names the programs that are in one place alone.
+pub fn check() -> Result<()> {
+    let listed: BTreeSet<_> = list()?.into_iter().map(|program| program.name).collect();
+    let sources = sources(&guests().join("src/bin"))?;
+    let lost: Vec<_> = listed.symmetric_difference(&sources).collect();
+    ensure!(
+        lost.is_empty(),
+        "only in guests/programs.toml or only in guests/src/bin: {lost:?}"
+    );
+    let manifest = std::fs::read_to_string(guests().join("Cargo.toml"))?;
+    for name in &listed {
+        let entry = format!("name = \"{name}\"\n");
+        ensure!(
+            manifest.contains(&entry),
+            "{name} has no [[bin]] in guests/Cargo.toml"
+        );
+    }
+    Ok(())
+}
+
+fn sources(directory: &Path) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_stem().context("a source without a name")?;
+        names.insert(name.to_string_lossy().into_owned());
+    }
+    Ok(names)
+}
+
+/// The machine of a native run.
+pub fn native(kernel: &Path, cpu: &str, memory: u64) -> Machine {
+    Machine::new()
+        .cpu(cpu)
+        .memory(memory)
+        .kernel(kernel)
+        .no_reboot()
+}
