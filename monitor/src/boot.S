@@ -11,7 +11,7 @@ _start:
   j 1f
   .word 0
   .dword 0x200000                       # load offset from the start of RAM
-  .dword __image_end                    # image size, .bss included
+  .dword __image_end - __image_start                    # image size, .bss included
   .dword 0                              # flags: little-endian
   .word 2                               # header version 0.2
   .word 0
@@ -140,7 +140,7 @@ _start:
   ld t4, 16(t0)
   addi t0, t0, 24
   li t5, 3                              # R_RISCV_RELATIVE
-  bne t3, t5, 1b
+  bne t3, t5, early_trap
   add t2, t2, s2
   add t4, t4, s6
   sd t4, 0(t2)

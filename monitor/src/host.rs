@@ -48,6 +48,7 @@ pub fn read_tree(at: HostPhys) -> Result<HostTree, TreeError> {
 }
 
 core::arch::global_asm!(
+    ".section .text",
     ".globl try_senvcfg",
     "try_senvcfg:",
     "csrw 0x10a, a0",

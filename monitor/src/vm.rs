@@ -201,7 +201,7 @@ impl Vm {
         let maker = Maker { features, count: description.statistics, fence_on_switch: shadow.needs_fence_on_switch() };
         if maker.fence_on_switch {
             for at in gate::fences() {
-                let at = window::direct(HostPhys(at - image.start + image.physical.0)).cast::<u32>();
+                let at = window::direct(window::host(at as *const u32)).cast::<u32>();
                 // SAFETY: a 4-byte nop of the gate, reached through the direct map; no guest runs yet.
                 unsafe { at.write_volatile(isa::encode::sfence_vma(isa::reg::Reg::X0, isa::reg::Reg::X0)) };
             }

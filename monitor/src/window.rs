@@ -6,6 +6,7 @@
 //! executable. All of it is supervisor-only.
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use isa::address::HostPhys;
 
@@ -70,12 +71,8 @@ pub struct Image {
 impl Image {
     /// The running image, loaded at `physical`.
     pub fn new(physical: HostPhys) -> Self {
+        IMAGE.store(physical.0, Ordering::Relaxed);
         Self { physical, start: (&raw const __image_start) as u64, end: (&raw const __image_end) as u64 }
-    }
-
-    /// Host-physical address of something in the image.
-    pub fn host<T>(&self, at: *const T) -> HostPhys {
-        HostPhys(at as u64 - self.start + self.physical.0)
     }
 
     /// Bytes.
@@ -91,11 +88,16 @@ pub fn direct(at: HostPhys) -> NonNull<u8> {
     NonNull::new((DIRECT_MAP + at.0) as *mut u8).expect("the direct map is not at 0")
 }
 
-/// Host-physical address of a pointer into the direct map.
+/// Host-physical address of a pointer into the direct map or the image.
 pub fn host<T>(at: *const T) -> HostPhys {
-    debug_assert!((at as u64) >= DIRECT_MAP);
-    HostPhys(at as u64 - DIRECT_MAP)
+    match (at as u64).checked_sub(DIRECT_MAP) {
+        Some(offset) => HostPhys(offset),
+        None => HostPhys(at as u64 - (&raw const __image_start) as u64 + IMAGE.load(Ordering::Relaxed)),
+    }
 }
+
+/// Host-physical address of the image.
+static IMAGE: AtomicU64 = AtomicU64::new(0);
 
 /// Most bytes that the routine cache can have.
 pub const ROUTINES_SIZE: u64 = 2 << 20;
@@ -109,7 +111,7 @@ pub fn map(image: &Image, routines: HostPhys, routines_size: u64, memory_end: u6
     let tables = &mut *tables;
     let slot = |address: u64| ((address >> 21) & 511) as usize;
     let page = |address: u64| ((address >> 12) & 511) as usize;
-    let table = |table: &Table| (image.host(table).0 >> 12) << 10 | V;
+    let table = |table: &Table| (host(table).0 >> 12) << 10 | V;
 
     let first = slot(image.start);
     assert!(slot(image.end - 1) < first + IMAGE_TABLES, "the image is larger than its tables");

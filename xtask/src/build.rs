@@ -30,7 +30,6 @@ const MONITOR_FLAGS: &[&str] = &[
     "-Clink-arg=-pie",
     "-Clink-arg=--no-dynamic-linker",
     "-Clink-arg=-znotext",
-    "-Clink-arg=-Bsymbolic",
     "-Clink-arg=--gc-sections",
 ];
 
