@@ -1,1 +1,73 @@
+//! The Supervisor Binary Interface that a guest sees, version 3.0: what an `ecall` from VS does.
+//!
+//! [`handle`] decides what a call means and whether its arguments are valid; the VM itself is
+//! behind the [`Machine`] trait. Chapter names in the comments are those of the RISC-V SBI
+//! specification. There is no hypervisor extension for guests, and of the other extensions those
+//! are here that [`Extension`] lists; every other call gets `SBI_ERR_NOT_SUPPORTED`, as chapter
+//! "Binary Encoding" asks.
+
 #![no_std]
+#![forbid(unsafe_code)]
+
+mod base;
+mod call;
+mod console;
+mod extension;
+mod fence;
+mod hart_mask;
+mod hart_state;
+mod legacy;
+mod machine;
+mod reset;
+
+pub use base::{IMPLEMENTATION_ID, IMPLEMENTATION_VERSION, SPECIFICATION_VERSION};
+pub use call::{Call, Error, Outcome};
+pub use console::MOST_BYTES;
+pub use extension::Extension;
+pub use fence::{FenceRange, MOST_PAGES};
+pub use hart_mask::{HartMask, Harts};
+pub use hart_state::{HartStatus, Start, StartError};
+pub use legacy::Legacy;
+pub use machine::{Fault, Machine, MachineIds};
+pub use reset::{ResetKind, ResetReason};
+
+/// Carries out the call that hart `hart` made.
+///
+/// What the caller does with the [`Outcome`] is the other half: write the registers, step `sepc`
+/// over the `ecall`, stop or suspend the hart.
+pub fn handle(call: &Call, hart: usize, machine: &mut impl Machine) -> Outcome {
+    let Some(extension) = Extension::from_id(call.extension) else {
+        return Error::NotSupported.into();
+    };
+    match extension {
+        Extension::Base => base::handle(call, machine).into(),
+        Extension::Time => set_timer(call, hart, machine).into(),
+        Extension::Ipi => send_ipi(call, machine).into(),
+        Extension::Fence => fence::handle(call, machine).into(),
+        Extension::HartState => hart_state::handle(call, hart, machine),
+        Extension::Reset => reset::handle(call, machine),
+        Extension::Console => console::handle(call, machine).into(),
+        Extension::Legacy(function) => legacy::handle(function, call, hart, machine),
+    }
+}
+
+/// "Timer Extension": always succeeds; a deadline in the past interrupts at once.
+fn set_timer(call: &Call, hart: usize, machine: &mut impl Machine) -> Result<u64, Error> {
+    if call.function != sbi_spec::time::SET_TIMER as u64 {
+        return Err(Error::NotSupported);
+    }
+    machine.set_timer(hart, call.arguments[0]);
+    Ok(0)
+}
+
+/// "IPI Extension".
+fn send_ipi(call: &Call, machine: &mut impl Machine) -> Result<u64, Error> {
+    if call.function != sbi_spec::spi::SEND_IPI as u64 {
+        return Err(Error::NotSupported);
+    }
+    let harts = HartMask::from_arguments(&call.arguments).validate(machine.hart_count())?;
+    for hart in harts {
+        machine.send_ipi(hart);
+    }
+    Ok(0)
+}

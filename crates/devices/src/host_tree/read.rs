@@ -207,7 +207,7 @@ fn registers(tree: &Blob<'_>, node: NodeId) -> Result<Vec<HostRange>, TreeError>
     };
     let (address_cells, size_cells) = cells(tree, parent)?;
     let entry = 4 * (address_cells + size_cells);
-    if entry == 0 || value.len() % entry != 0 {
+    if entry == 0 || !value.len().is_multiple_of(entry) {
         return Err(tree.bad(node, "reg"));
     }
     value
@@ -233,7 +233,7 @@ fn translate(tree: &Blob<'_>, bus: NodeId, address: u64) -> Result<u64, TreeErro
         let (parent_cells, _) = cells(tree, parent)?;
         let entry = 4 * (child_cells + parent_cells + size_cells);
         let ranges = tree.property(bus, "ranges").unwrap_or_default();
-        if !ranges.is_empty() && (entry == 0 || ranges.len() % entry != 0) {
+        if !ranges.len().is_multiple_of(entry) {
             return Err(tree.bad(bus, "ranges"));
         }
         let translated = ranges.chunks(entry.max(1)).find_map(|entry| {

@@ -1,0 +1,42 @@
+//! The extensions that there are. Probing and dispatch both ask here, so they cannot disagree.
+
+use crate::legacy::Legacy;
+use sbi_spec::{base, dbcn, hsm, rfnc, spi, srst, time};
+
+/// An extension that guests have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Extension {
+    /// "Base Extension".
+    Base,
+    /// "Timer Extension".
+    Time,
+    /// "IPI Extension".
+    Ipi,
+    /// "RFENCE Extension".
+    Fence,
+    /// "Hart State Management Extension".
+    HartState,
+    /// "System Reset Extension".
+    Reset,
+    /// "Debug Console Extension".
+    Console,
+    /// "Legacy Extensions": each function is an extension of its own.
+    Legacy(Legacy),
+}
+
+impl Extension {
+    /// The extension with this EID.
+    #[must_use]
+    pub fn from_id(id: u64) -> Option<Self> {
+        Some(match usize::try_from(id).ok()? {
+            base::EID_BASE => Self::Base,
+            time::EID_TIME => Self::Time,
+            spi::EID_SPI => Self::Ipi,
+            rfnc::EID_RFNC => Self::Fence,
+            hsm::EID_HSM => Self::HartState,
+            srst::EID_SRST => Self::Reset,
+            dbcn::EID_DBCN => Self::Console,
+            id => Self::Legacy(Legacy::from_id(id)?),
+        })
+    }
+}
