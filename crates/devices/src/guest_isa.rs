@@ -213,7 +213,6 @@ fn isa_string(names: &[String]) -> String {
 mod tests {
     use super::*;
     use alloc::format;
-    use alloc::vec;
     use proptest::prelude::*;
 
     const QEMU: &str = "rv64imafdch_zic64b_zicbom_zicbop_zicboz_ziccamoa_ziccif_zicclsm_ziccrse_\
@@ -374,7 +373,7 @@ mod tests {
                     prop_assert_eq!(again.map(|again| again.extensions), Some(guest.extensions));
                 }
             }
-            let _ = guest_isa(None, &vec![text]);
+            let _ = guest_isa(None, &[text]);
         }
     }
 }

@@ -1,0 +1,58 @@
+//! Chapter "Base Extension".
+
+use super::*;
+
+#[test]
+fn the_version_is_3_0() {
+    assert_eq!(ask(&mut Mock::new(1), BASE, 0, &[]), ok(0x0300_0000));
+}
+
+/// The specification's table assigns 0 to 11.
+#[test]
+fn the_implementation_is_none_of_the_assigned_ones() {
+    let mut machine = Mock::new(1);
+    assert_eq!(ask(&mut machine, BASE, 1, &[]), ok(IMPLEMENTATION_ID));
+    for assigned in 0..=11 {
+        assert_ne!(ask(&mut machine, BASE, 1, &[]), ok(assigned));
+    }
+}
+
+#[test]
+fn the_implementation_version_is_that_of_the_crate() {
+    let version = ask(&mut Mock::new(1), BASE, 2, &[]);
+    let Outcome::Return { error: 0, value } = version else {
+        panic!("{version:?}")
+    };
+    let text = format!("{}.{}.{}", value >> 16, value >> 8 & 0xff, value & 0xff);
+    assert_eq!(text, env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn extensions_are_probed() {
+    let mut machine = Mock::new(1);
+    for extension in [BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN]
+        .into_iter()
+        .chain(0..9)
+    {
+        assert_eq!(
+            ask(&mut machine, BASE, 3, &[extension]),
+            ok(1),
+            "{extension:#x}"
+        );
+    }
+    for extension in [9, 0xf, 0x11, 0x50_4d55, u64::MAX] {
+        assert_eq!(
+            ask(&mut machine, BASE, 3, &[extension]),
+            ok(0),
+            "{extension:#x}"
+        );
+    }
+}
+
+#[test]
+fn machine_ids_are_the_hosts() {
+    let mut machine = Mock::new(1);
+    assert_eq!(ask(&mut machine, BASE, 4, &[]), ok(IDS.vendor));
+    assert_eq!(ask(&mut machine, BASE, 5, &[]), ok(IDS.architecture));
+    assert_eq!(ask(&mut machine, BASE, 6, &[]), ok(IDS.implementation));
+}
