@@ -21,7 +21,7 @@ use isa::encode as e;
 use isa::reg::Reg;
 use vcpu::Features;
 
-use crate::assembler::Assembler;
+use crate::assembler::{Assembler, Label};
 use crate::block_offset as slot;
 
 /// Number of [`Kind`]s.
@@ -242,6 +242,12 @@ impl Template<'_> {
         let quiet = self.code.label();
         self.load(Reg::T3, slot!(pending));
         self.code.beq(Reg::T3, Reg::X0, quiet);
+        self.leave_unless_enabled(status, quiet);
+    }
+
+    /// The second half: an interrupt is pending and enabled in `sie`. `quiet` is placed where the
+    /// routine returns.
+    fn leave_unless_enabled(&mut self, status: Option<Reg>, quiet: Label) {
         let status = status.unwrap_or_else(|| {
             self.load(Reg::T3, slot!(hart.sstatus));
             Reg::T3
@@ -294,6 +300,7 @@ impl Template<'_> {
     /// `t2` = what the instruction would write over the old value in `t1`, before WARL rules.
     fn combine(&mut self, access: &CsrAccess, source: Reg) {
         match access.op {
+            CsrOp::Write if source == Reg::T2 => {}
             CsrOp::Write => self.emit(e::addi(Reg::T2, source, 0)),
             CsrOp::Set => self.emit(e::or(Reg::T2, Reg::T1, source)),
             CsrOp::Clear => {
@@ -452,16 +459,12 @@ impl Template<'_> {
     fn change_extensions(&mut self) {
         let off = self.code.label();
         self.emit(e::csrrc(Reg::X0, csr::SSTATUS, Reg::T1));
-        self.emit(e::and(Reg::T3, Reg::T2, Reg::T1));
-        // Both bits of a field become the OR of the two. Bits that cross into a neighbouring
-        // field fall outside the mask: FS is bits 14:13, VS bits 10:9.
-        self.emit(e::xori(Reg::T1, Reg::T1, -1));
-        self.emit(e::and(Reg::T2, Reg::T2, Reg::T1));
         self.emit(e::slli(Reg::T2, Reg::T2, 1));
         self.emit(e::srli(Reg::T2, Reg::T2, 1));
+        self.emit(e::and(Reg::T3, Reg::T2, Reg::T1));
         self.code.beq(Reg::T3, Reg::X0, off);
-        self.emit(e::xori(Reg::T1, Reg::T1, -1));
-        self.emit(e::or(Reg::T2, Reg::T2, Reg::T3));
+        // Both bits of a field become the OR of the two. Bits that cross into a neighbouring
+        // field fall outside the mask: FS is bits 14:13, VS bits 10:9.
         self.emit(e::slli(Reg::T3, Reg::T3, 1));
         self.emit(e::and(Reg::T3, Reg::T3, Reg::T1));
         self.emit(e::or(Reg::T2, Reg::T2, Reg::T3));
@@ -556,10 +559,10 @@ impl Template<'_> {
 
     /// `wfi`: does nothing when an interrupt is pending; else the hart is given up.
     fn wfi(&mut self) {
-        let idle = self.code.label();
+        let (idle, quiet) = (self.code.label(), self.code.label());
         self.load(Reg::T1, slot!(pending));
         self.code.beq(Reg::T1, Reg::X0, idle);
-        self.leave_unless_interrupted(None);
+        self.leave_unless_enabled(None, quiet);
         self.code.place(idle);
         self.emulate();
     }
