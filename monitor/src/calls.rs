@@ -1,42 +1,187 @@
-//! temporary
-use super::vm::Vm;
-use patch::HartBlock;
-use isa::address::GuestPhys;
+//! SBI calls of the guest.
+
+use isa::address::{GuestPhys, GuestVirt};
 use isa::csr::interrupt;
-use super::csr;
+use isa::satp::Satp;
+use mmu::{Access, Fault as WalkFault, Kind as AccessKind, walk_with};
+use patch::HartBlock;
+use sbi::{
+    Call, FenceRange, HartStatus, Harts, Machine, MachineIds, Outcome, ResetKind, ResetReason, Start, StartError,
+};
+use vcpu::{Cause, Hart, Trap};
+
+use super::exit::fault_of;
+use super::vm::Vm;
+use super::{console, csr};
+
+/// The machine as the SBI sees it, for the time of one call.
+struct Service<'a> {
+    vm: &'a mut Vm,
+    block: &'a mut HartBlock,
+    /// What becomes of the machine when the call is over.
+    reset: Option<(ResetKind, ResetReason)>,
+}
+
 impl Vm {
+    /// Carries out the SBI call that the guest made.
     pub fn call(&mut self, block: &mut HartBlock) {
         self.statistics.calls += 1;
-        let a = |n: usize| block.hart.x[10 + n];
-        let (ext, f) = (a(7), a(6));
-        let mut ret: (i64, u64) = (0, 0);
-        match (ext, f) {
-            (0x10, 0) => ret.1 = 2 << 24,
-            (0x10, 3) => ret.1 = [0x10u64, 0x54494d45, 0x53525354, 0x4442434e, 0x48534d].contains(&a(0)) as u64,
-            (0x10, _) => {}
-            (0x54494d45, _) => {
-                let t = a(0);
-                block.hart.set_pending(interrupt::STI, false);
-                sbi_rt::set_timer(t);
-                // SAFETY: x
-                unsafe { csr::set!("sie", interrupt::STI) };
+        let argument = |n: usize| block.hart.x[10 + n];
+        let call = Call { extension: argument(7), function: argument(6), arguments: core::array::from_fn(argument) };
+        let mut service = Service { vm: self, block, reset: None };
+        let outcome = sbi::handle(&call, 0, &mut service);
+        let reset = service.reset;
+        let hart = &mut block.hart;
+        match outcome {
+            Outcome::Return { error, value } => {
+                (hart.x[10], hart.x[11]) = (error as u64, value);
+                hart.pc = hart.pc.wrapping_add(4);
             }
-            (0x48534d, 2) => {}
-            (0x53525354, _) => { if a(0) == 0 { self.power_off(block, a(1) as u16) } else { return self.reset(block) } }
-            (0x4442434e, 0) => {
-                let n = a(0).min(256);
-                let mut b = [0u8; 256];
-                self.ram.read(GuestPhys(a(1)), &mut b[..n as usize]);
-                super::console::send(&b[..n as usize]);
-                ret.1 = n;
+            Outcome::LegacyReturn { a0 } => {
+                hart.x[10] = a0 as u64;
+                hart.pc = hart.pc.wrapping_add(4);
             }
-            (0x4442434e, 2) => super::console::send(&[a(0) as u8]),
-            (1, _) => super::console::send(&[a(0) as u8]),
-            (8, _) => self.power_off(block, 0),
-            _ => ret.0 = -2,
+            Outcome::Fault(fault) => self.deliver(block, Trap::exception(fault.cause, fault.address.0)),
+            Outcome::Suspend { resume } => self.suspend(block, resume),
+            Outcome::Stop => match reset {
+                Some((ResetKind::Shutdown, reason)) => {
+                    self.power_off(block, u16::from(reason == ResetReason::SystemFailure));
+                }
+                Some((ResetKind::ColdReboot | ResetKind::WarmReboot, _)) => self.reset(block),
+                None => self.stop(format_args!("the guest stopped its only hart, and nothing can start it again")),
+            },
         }
-        block.hart.x[10] = ret.0 as u64;
-        if ext > 15 { block.hart.x[11] = ret.1; }
-        block.hart.pc += 4;
+    }
+
+    fn suspend(&mut self, block: &mut HartBlock, resume: Option<Start>) {
+        (block.hart.x[10], block.hart.x[11]) = (0, 0);
+        block.hart.pc = block.hart.pc.wrapping_add(4);
+        self.wait(block);
+        if let Some(start) = resume {
+            let device_tree = GuestPhys(start.opaque);
+            let pending = block.hart.sip;
+            block.hart = Hart::new(&self.features, 0, device_tree, start.address);
+            block.hart.sip = pending;
+        }
+    }
+}
+
+impl Machine for Service<'_> {
+    fn hart_count(&self) -> usize {
+        1
+    }
+
+    fn machine_ids(&self) -> MachineIds {
+        MachineIds {
+            vendor: sbi_rt::get_mvendorid() as u64,
+            architecture: sbi_rt::get_marchid() as u64,
+            implementation: sbi_rt::get_mimpid() as u64,
+        }
+    }
+
+    fn set_timer(&mut self, _hart: usize, deadline: u64) {
+        let due = deadline <= csr::time();
+        self.block.hart.set_pending(interrupt::STI, due);
+        // SAFETY: the timer interrupts while the guest runs or waits, which the slow path expects.
+        unsafe {
+            if due {
+                csr::clear!("sie", interrupt::STI);
+            } else {
+                sbi_rt::set_timer(deadline);
+                csr::set!("sie", interrupt::STI);
+            }
+        }
+    }
+
+    fn send_ipi(&mut self, _hart: usize) {
+        self.block.hart.set_pending(interrupt::SSI, true);
+    }
+
+    fn clear_ipi(&mut self, _hart: usize) -> bool {
+        let was_pending = self.block.hart.sip & interrupt::SSI != 0;
+        self.block.hart.set_pending(interrupt::SSI, false);
+        was_pending
+    }
+
+    fn remote_fence_i(&mut self, harts: Harts) {
+        if harts.contains(0) {
+            csr::fence_i();
+        }
+    }
+
+    fn remote_sfence_vma(&mut self, harts: Harts, range: FenceRange, asid: Option<u16>) {
+        if !harts.contains(0) {
+            return;
+        }
+        match range.pages() {
+            None => self.vm.fence(self.block, None, asid),
+            Some(pages) => {
+                for page in pages {
+                    self.vm.fence(self.block, Some(page), asid);
+                }
+            }
+        }
+    }
+
+    fn hart_status(&self, _hart: usize) -> HartStatus {
+        HartStatus::Started
+    }
+
+    fn hart_start(&mut self, _hart: usize, _start: Start) -> Result<(), StartError> {
+        Err(StartError::AlreadyAvailable)
+    }
+
+    fn hart_stop(&mut self, _hart: usize) {}
+
+    fn reset(&mut self, kind: ResetKind, reason: ResetReason) {
+        self.reset = Some((kind, reason));
+    }
+
+    fn console_write(&mut self, bytes: &[u8]) -> usize {
+        self.vm.show_output();
+        console::send(bytes);
+        bytes.len()
+    }
+
+    fn console_read(&mut self) -> Option<u8> {
+        self.vm.take_input()
+    }
+
+    fn is_memory(&self, start: GuestPhys, size: u64) -> bool {
+        self.vm.ram.contains(start, size)
+    }
+
+    fn read_guest(&self, from: GuestPhys, bytes: &mut [u8]) -> bool {
+        self.vm.ram.read(from, bytes)
+    }
+
+    fn write_guest(&mut self, to: GuestPhys, bytes: &[u8]) -> bool {
+        // What the guest executes there must change with it.
+        let end = to.add(bytes.len() as u64);
+        let mut page = to.page();
+        while page < end && self.vm.ram.contains(page, 1) {
+            self.vm.drop_copy(self.block, page);
+            page = page.add(isa::address::PAGE_SIZE);
+        }
+        self.vm.ram.write(to, bytes)
+    }
+
+    fn read_guest_virtual(&mut self, _hart: usize, at: GuestVirt) -> Result<u64, sbi::Fault> {
+        let fault = |fault: WalkFault, at: GuestVirt| {
+            let Cause::Exception(cause) = fault_of(AccessKind::Load, fault, at).cause else {
+                unreachable!("a fault is an exception")
+            };
+            sbi::Fault { cause, address: at }
+        };
+        let access = Access { kind: AccessKind::Load, user: false, sum: true, mxr: false };
+        let mut bytes = [0; 8];
+        for (offset, byte) in bytes.iter_mut().enumerate() {
+            let at = at.add(offset as u64);
+            let satp = Satp(self.block.hart.satp);
+            let translation =
+                walk_with(&self.vm.ram, self.vm.walk_options, satp, at, access).map_err(|kind| fault(kind, at))?;
+            [*byte] = self.vm.ram.bytes(translation.address).ok_or_else(|| fault(WalkFault::Access, at))?;
+        }
+        Ok(u64::from_le_bytes(bytes))
     }
 }

@@ -205,11 +205,7 @@ impl Vm {
         };
         match effect {
             Effect::None => {}
-            Effect::SfenceVma { address, asid } => {
-                let dropped = self.shadow.fence(address, asid);
-                self.apply(block, dropped);
-                self.offer_context(block);
-            }
+            Effect::SfenceVma { address, asid } => self.fence(block, address, asid),
             Effect::Wfi => self.wait(block),
             Effect::Cbo { op, address } => self.cache_block(block, op, address, word),
         }
@@ -225,8 +221,15 @@ impl Vm {
         true
     }
 
+    /// Carries out the guest's `sfence.vma`.
+    pub fn fence(&mut self, block: &mut HartBlock, address: Option<GuestVirt>, asid: Option<u16>) {
+        let dropped = self.shadow.fence(address, asid);
+        self.apply(block, dropped);
+        self.offer_context(block);
+    }
+
     /// Waits until an interrupt that the guest enabled in `sie` is pending.
-    fn wait(&mut self, block: &mut HartBlock) {
+    pub fn wait(&mut self, block: &mut HartBlock) {
         loop {
             block.hart.set_pending(interrupt::SEI, self.board.external_pending(0));
             if block.hart.ends_wait() {
