@@ -4,6 +4,8 @@
 //! nothing with the encoder that wrote the words: an error there must not hide itself here. What a
 //! routine has no business to do is a [`Fault`].
 
+mod known;
+
 /// The hardware's CSRs, in the state that a routine finds or leaves them in.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Csrs {
