@@ -15,6 +15,8 @@ pub const UNROLLED: u64 = 100;
 
 /// Times `body`, which does one thing `iterations` times.
 pub fn measure(name: &str, iterations: u64, mut body: impl FnMut()) {
+    // Opaque, so that both runs are of the same copy of the code.
+    let body: &mut dyn FnMut() = core::hint::black_box(&mut body);
     body();
     let start = csr::read!("time");
     body();
