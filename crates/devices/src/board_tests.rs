@@ -179,6 +179,8 @@ fn the_clock_alarm_reaches_the_hart() {
     board.set_time(2000);
     assert!(board.external_pending(0));
     write(&mut board, RTC + 0x1c, 4, 1);
+    assert_eq!(read(&mut board, CLAIM_S0, 4), 11);
+    write(&mut board, CLAIM_S0, 4, 11);
     assert!(!board.external_pending(0));
 }
 
@@ -217,6 +219,7 @@ fn lines_of_other_devices_reach_the_plic() {
     board.set_interrupt(1, true);
     assert!(board.external_pending(0));
     board.set_interrupt(1, false);
+    assert_eq!(read(&mut board, CLAIM_S0, 4), 1);
     assert!(!board.external_pending(0));
 }
 

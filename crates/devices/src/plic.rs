@@ -2,9 +2,9 @@
 //! specification 1.0 and two contexts for each hart, as QEMU's `virt` has them: context 2h is hart
 //! h's M-mode context, which a guest has no use for, context 2h + 1 is its S-mode context.
 //!
-//! Sources are level-triggered. A source's gateway forwards its level as "pending" unless the
-//! source is claimed and not yet completed; a level that falls before the claim takes the pending
-//! bit with it, and one that is still up at completion is pending again.
+//! Sources are level-triggered. A source's gateway makes it pending when its level is up, unless it
+//! is claimed and not yet completed: a level that is still up at completion is pending again. Once
+//! pending, a source stays so until it is claimed, even when its level falls.
 
 use crate::layout::{HIGHEST_PRIORITY, INTERRUPT_SOURCES, MOST_HARTS};
 use alloc::vec;
@@ -43,6 +43,7 @@ struct Context {
 pub struct Plic {
     priority: [u32; INTERRUPT_SOURCES as usize],
     level: Sources,
+    pending: Sources,
     /// Sources between their claim and their completion.
     claimed: Sources,
     contexts: Vec<Context>,
@@ -62,6 +63,7 @@ impl Plic {
         Self {
             priority: [0; INTERRUPT_SOURCES as usize],
             level: [0; WORDS],
+            pending: [0; WORDS],
             claimed: [0; WORDS],
             contexts: vec![Context::default(); 2 * harts],
         }
@@ -75,9 +77,9 @@ impl Plic {
 
     /// Resets everything but the levels, which belong to the devices.
     pub fn reset(&mut self) {
-        let level = self.level;
         *self = Self {
-            level,
+            level: self.level,
+            pending: self.level,
             ..Self::new(self.contexts.len() / 2)
         };
     }
@@ -86,6 +88,7 @@ impl Plic {
     pub fn set_level(&mut self, source: u32, up: bool) {
         if (1..INTERRUPT_SOURCES).contains(&source) {
             set_bit(&mut self.level, source, up);
+            self.forward(source);
         }
     }
 
@@ -103,7 +106,7 @@ impl Plic {
     pub fn read(&mut self, offset: u64) -> u32 {
         match self.register(offset) {
             Some(Register::Priority(source)) => self.priority[source],
-            Some(Register::Pending(word)) => self.pending()[word],
+            Some(Register::Pending(word)) => self.pending[word],
             Some(Register::Enable { context, word }) => self.contexts[context].enabled[word],
             Some(Register::Threshold(context)) => self.contexts[context].threshold,
             Some(Register::Claim(context)) => self.claim(context),
@@ -160,17 +163,19 @@ impl Plic {
         }
     }
 
-    fn pending(&self) -> Sources {
-        core::array::from_fn(|word| self.level[word] & !self.claimed[word])
+    /// What the gateway of `source` does whenever its level or its claim changed.
+    fn forward(&mut self, source: u32) {
+        if bit(&self.level, source) && !bit(&self.claimed, source) {
+            set_bit(&mut self.pending, source, true);
+        }
     }
 
     /// The source that a claim by `context` gives: the highest priority above the threshold, the
     /// lowest number among equals, 0 for none.
     fn best(&self, context: &Context) -> u32 {
-        let pending = self.pending();
         let mut best = 0;
         let mut above = context.threshold;
-        for (word, (pending, enabled)) in pending.iter().zip(context.enabled).enumerate() {
+        for (word, (pending, enabled)) in self.pending.iter().zip(context.enabled).enumerate() {
             let mut candidates = pending & enabled;
             while candidates != 0 {
                 let source = word as u32 * 32 + candidates.trailing_zeros();
@@ -187,6 +192,7 @@ impl Plic {
     fn claim(&mut self, context: usize) -> u32 {
         let source = self.best(&self.contexts[context]);
         if source != 0 {
+            set_bit(&mut self.pending, source, false);
             set_bit(&mut self.claimed, source, true);
         }
         source
@@ -198,8 +204,13 @@ impl Plic {
     fn complete(&mut self, source: u32) {
         if source < INTERRUPT_SOURCES {
             set_bit(&mut self.claimed, source, false);
+            self.forward(source);
         }
     }
+}
+
+fn bit(sources: &Sources, source: u32) -> bool {
+    sources[(source / 32) as usize] >> (source % 32) & 1 != 0
 }
 
 fn set_bit(sources: &mut Sources, source: u32, up: bool) {
@@ -252,6 +263,32 @@ mod tests {
         plic.set_level(10, true);
         assert_eq!(plic.read(claim_register(S0)), 10);
         plic.set_level(10, false);
+        plic.write(claim_register(S0), 10);
+        assert!(!plic.context_pending(S0));
+    }
+
+    #[test]
+    fn a_pending_source_stays_so_when_its_level_falls() {
+        let mut plic = Plic::new(1);
+        enable(&mut plic, S0, 10, 1);
+        plic.set_level(10, true);
+        plic.set_level(10, false);
+        assert!(plic.context_pending(S0));
+        assert_eq!(plic.read(claim_register(S0)), 10);
+        plic.write(claim_register(S0), 10);
+        assert!(!plic.context_pending(S0));
+    }
+
+    #[test]
+    fn a_level_during_service_is_forgotten_when_it_falls_before_completion() {
+        let mut plic = Plic::new(1);
+        enable(&mut plic, S0, 10, 1);
+        plic.set_level(10, true);
+        assert_eq!(plic.read(claim_register(S0)), 10);
+        plic.set_level(10, false);
+        plic.set_level(10, true);
+        plic.set_level(10, false);
+        assert_eq!(plic.read(PENDING), 0);
         plic.write(claim_register(S0), 10);
         assert!(!plic.context_pending(S0));
     }

@@ -41,6 +41,7 @@ mod interrupt_id {
 mod fifo_control {
     pub const ENABLE: u8 = 1 << 0;
     pub const CLEAR_RECEIVER: u8 = 1 << 1;
+    pub const CLEAR_TRANSMITTER: u8 = 1 << 2;
     pub const TRIGGER_SHIFT: u32 = 6;
 }
 
@@ -157,11 +158,7 @@ impl Uart {
                 self.divisor = u16::from_le_bytes([divisor_low, value]);
             }
             register::DATA => self.transmit(value),
-            register::INTERRUPT_ENABLE => {
-                self.interrupt_enable = value & interrupt_enable::ALL;
-                // The transmitter is empty, so enabling its interrupt raises it at once.
-                self.transmitter_interrupt = true;
-            }
+            register::INTERRUPT_ENABLE => self.write_interrupt_enable(value),
             register::INTERRUPT_ID => self.write_fifo_control(value),
             register::LINE_CONTROL => self.line_control = value,
             register::MODEM_CONTROL => self.modem_control = value & modem_control::ALL,
@@ -234,11 +231,24 @@ impl Uart {
         self.received.push(byte);
     }
 
+    /// The transmitter is always empty, so enabling its interrupt raises it at once, even after it
+    /// was acknowledged; writing the same again does not.
+    fn write_interrupt_enable(&mut self, value: u8) {
+        let changed = self.interrupt_enable ^ value;
+        self.interrupt_enable = value & interrupt_enable::ALL;
+        if changed & interrupt_enable::TRANSMITTER_EMPTY != 0 {
+            self.transmitter_interrupt = value & interrupt_enable::TRANSMITTER_EMPTY != 0;
+        }
+    }
+
     fn write_fifo_control(&mut self, value: u8) {
         let enable = value & fifo_control::ENABLE != 0;
         let switched = enable != self.fifo_enabled;
         if switched || value & fifo_control::CLEAR_RECEIVER != 0 {
             self.received.clear();
+        }
+        if switched || value & fifo_control::CLEAR_TRANSMITTER != 0 {
+            self.transmitter_interrupt = true;
         }
         self.fifo_enabled = enable;
         self.trigger = if enable {

@@ -152,6 +152,26 @@ fn toggling_the_transmitter_interrupt_raises_it_again() {
 }
 
 #[test]
+fn enabling_what_is_enabled_raises_nothing() {
+    let mut uart = Uart::new();
+    uart.write(IER, 0x02);
+    assert_eq!(uart.read(IIR), 0x02);
+    uart.write(IER, 0x03);
+    assert_eq!(uart.read(IIR), 0x01);
+}
+
+#[test]
+fn clearing_the_transmit_fifo_leaves_an_empty_transmitter() {
+    let mut uart = with_fifo(0);
+    uart.write(IER, 0x02);
+    assert_eq!(uart.read(IIR), 0xc2);
+    uart.write(FCR, fifo_control::ENABLE);
+    assert_eq!(uart.read(IIR), 0xc1);
+    uart.write(FCR, fifo_control::ENABLE | fifo_control::CLEAR_TRANSMITTER);
+    assert_eq!(uart.read(IIR), 0xc2);
+}
+
+#[test]
 fn reading_a_more_urgent_identification_keeps_the_transmitter_interrupt() {
     let mut uart = Uart::new();
     uart.write(IER, 0x03);
