@@ -3,8 +3,17 @@
 use crate::entry::{Owner, PIECES, Step};
 use crate::flush::{Dropped, Flush};
 use crate::paging::Paging;
-use crate::shadow::{Shadow, View};
+use crate::shadow::{BARE, Shadow, View};
 use isa::address::GuestVirt;
+
+/// How much to drop at an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Extent {
+    /// All that stands for the guest's leaf there, which may have been shadowed in pieces.
+    GuestLeaf,
+    /// The one leaf of the shadow.
+    ShadowLeaf,
+}
 
 impl Shadow {
     /// Carries out the guest's `sfence.vma` (or a remote fence), with `None` for x0: drops at
@@ -20,25 +29,15 @@ impl Shadow {
                 let mut dropped = Dropped::NONE;
                 let mut next = self.contexts.after(asid, None);
                 while let Some(slot) = next {
-                    if self.contexts.get(slot).satp.asid() == asid {
-                        dropped = dropped.and(self.fence_private(slot, va));
+                    let satp = self.contexts.get(slot).satp;
+                    if satp.asid() == asid && satp != BARE {
+                        dropped = dropped.and(self.drop_private(slot, va, Extent::GuestLeaf));
                     }
                     next = self.contexts.after(asid, Some(slot));
                 }
                 dropped
             }
-            (Some(va), None) => {
-                let mut dropped = Dropped::NONE;
-                for paging in [Paging::Sv39, Paging::Sv48, Paging::Sv57] {
-                    dropped = dropped.and(self.fence_shared(paging, va));
-                }
-                for slot in 0..self.contexts.capacity() {
-                    if self.contexts.is_live(slot) {
-                        dropped = dropped.and(self.fence_private(slot, va));
-                    }
-                }
-                dropped
-            }
+            (Some(va), None) => self.drop_everywhere(va, Extent::GuestLeaf),
         }
     }
 
@@ -74,16 +73,12 @@ impl Shadow {
     /// Drops the leaf of `va` in every context, Bare ones too: the patched copy that it may map
     /// (see [`Frames::mapped_copy`](crate::Frames::mapped_copy)) goes away.
     pub fn drop_copy(&mut self, va: GuestVirt) -> Dropped {
-        let mut dropped = self.fence(Some(va), None);
-        for slot in 0..self.contexts.capacity() {
-            if self.contexts.is_live(slot) && self.contexts.get(slot).paging == Paging::Bare {
-                for view in View::ALL {
-                    let step = self.top(slot, view, va);
-                    dropped = dropped.and(self.fence_path(step, view, va));
-                }
-            }
+        self.tables.settle();
+        let dropped = self.drop_everywhere(va, Extent::ShadowLeaf);
+        match self.contexts.find(BARE) {
+            Some(slot) => dropped.and(self.drop_private(slot, va, Extent::ShadowLeaf)),
+            None => dropped,
         }
-        dropped
     }
 
     /// Drops all leaves of the VM: what was allowed to map some frame no longer is.
@@ -98,7 +93,7 @@ impl Shadow {
         let mut next = self.contexts.after(asid, None);
         while let Some(slot) = next {
             let record = self.contexts.get(slot);
-            if record.satp.asid() == asid && record.paging != Paging::Bare {
+            if record.satp.asid() == asid && record.satp != BARE {
                 dropped = dropped.and(self.empty_context(slot, true));
             }
             next = self.contexts.after(asid, Some(slot));
@@ -106,8 +101,22 @@ impl Shadow {
         dropped
     }
 
+    /// Drops the leaf of `va` in all contexts but the Bare one.
+    fn drop_everywhere(&mut self, va: GuestVirt, extent: Extent) -> Dropped {
+        let mut dropped = Dropped::NONE;
+        for paging in [Paging::Sv39, Paging::Sv48, Paging::Sv57] {
+            dropped = dropped.and(self.drop_shared(paging, va, extent));
+        }
+        for slot in 0..self.contexts.capacity() {
+            if self.contexts.is_live(slot) && self.contexts.get(slot).satp != BARE {
+                dropped = dropped.and(self.drop_private(slot, va, extent));
+            }
+        }
+        dropped
+    }
+
     /// Drops the leaf of `va` among what the contexts of `paging` share.
-    fn fence_shared(&mut self, paging: Paging, va: GuestVirt) -> Dropped {
+    fn drop_shared(&mut self, paging: Paging, va: GuestVirt, extent: Extent) -> Dropped {
         if !paging.is_canonical(va) {
             return Dropped::NONE;
         }
@@ -115,16 +124,16 @@ impl Shadow {
         match self.shared(paging) {
             Some(shared) if shared.used.contains(slot) => {
                 let step = Step::shared(paging, slot);
-                self.fence_path(step, View::Vs, va)
+                self.drop_path(step, View::Vs, va, extent)
             }
             _ => Dropped::NONE,
         }
     }
 
     /// Drops the leaves of `va` in both views of the context in `slot`, unless they are shared.
-    fn fence_private(&mut self, slot: u16, va: GuestVirt) -> Dropped {
+    fn drop_private(&mut self, slot: u16, va: GuestVirt, extent: Extent) -> Dropped {
         let record = self.contexts.get(slot);
-        if record.paging == Paging::Bare || !record.paging.is_canonical(va) {
+        if !record.paging.is_canonical(va) || self.fixed.overlaps(va, 1) {
             return Dropped::NONE;
         }
         let root_slot = record.paging.root_slot(va);
@@ -133,14 +142,14 @@ impl Shadow {
         for view in View::ALL {
             if private[view as usize].contains(root_slot) {
                 let step = self.top(slot, view, va);
-                dropped = dropped.and(self.fence_path(step, view, va));
+                dropped = dropped.and(self.drop_path(step, view, va, extent));
             }
         }
         dropped
     }
 
-    /// Drops what stands for the guest's leaf at `va` on the path that begins with `step`.
-    fn fence_path(&mut self, mut step: Step, view: View, va: GuestVirt) -> Dropped {
+    /// Drops `extent` at `va` on the path that begins with `step`.
+    fn drop_path(&mut self, mut step: Step, view: View, va: GuestVirt, extent: Extent) -> Dropped {
         loop {
             let entry = self.get(step.place);
             let Some(table) = self.own_child(entry) else {
@@ -155,7 +164,7 @@ impl Shadow {
                     vs_executable,
                 };
             };
-            if entry.0 & PIECES != 0 {
+            if extent == Extent::GuestLeaf && entry.0 & PIECES != 0 {
                 self.set(step.place, self.empty(step.level, va));
                 self.release_tree(step.owner, table, step.level - 1);
                 let flush = self.flush_of_owner(step.owner);

@@ -138,6 +138,10 @@ pub(crate) struct Shared {
 
 const UPPER: usize = ENTRIES / 2;
 
+/// What the Bare context is found by, whatever the guest writes to the other fields. No fence
+/// applies to it: there are no tables that it could be out of step with.
+pub(crate) const BARE: Satp = Satp(0);
+
 impl Shared {
     /// The entry of the roots in `slot` of the upper half.
     pub(crate) fn top(&self, slot: usize) -> Pte {
@@ -229,7 +233,7 @@ impl Shadow {
         };
         let roots = shadow.take_roots(Paging::Bare);
         let roots = roots.ok_or(NewError::PoolTooSmall { pages, minimum })?;
-        shadow.contexts.insert(0, Satp(0), Paging::Bare, roots);
+        shadow.contexts.insert(0, BARE, Paging::Bare, roots);
         shadow.statistics.created = 1;
         Ok(shadow)
     }

@@ -6,7 +6,7 @@ use super::hardware::Hardware;
 use super::history::History;
 use super::memory::Memory;
 use super::naive::{self, Wish};
-use super::{WINDOW, WINDOW_ENTRIES, config, invariants, pool};
+use super::{WINDOW, WINDOW_ENTRIES, config, pool};
 use crate::fill::{FillError, Filled, Frame, Frames};
 use crate::flush::Flush;
 use crate::paging::size;
@@ -54,7 +54,8 @@ impl Machine {
         }
     }
 
-    fn record(&mut self) {
+    /// The guest has written its tables.
+    pub(crate) fn record(&mut self) {
         for satp in &self.satps {
             self.history.record(&self.memory, *satp);
         }
@@ -64,11 +65,6 @@ impl Machine {
         self.satps[hart] = satp;
         let switched = self.shadow.switch(hart, satp).expect("a mode");
         self.flush(switched.dropped.flush);
-        self.record();
-    }
-
-    pub(crate) fn write(&mut self, at: u64, value: u64) {
-        self.memory.write(at, value);
         self.record();
     }
 
@@ -97,8 +93,20 @@ impl Machine {
 
     /// A frame becomes plain again, and what was its copy anything.
     pub(crate) fn lift(&mut self, gpa: u64) {
-        if self.keeper.frames.remove(&gpa).is_some() {
-            self.flush_all();
+        match self.keeper.frames.remove(&gpa) {
+            Some(Frame::Patched { .. }) => {
+                let copies = self.keeper.copies_at.borrow().clone();
+                for (_, va) in copies.iter().filter(|(of, _)| *of == gpa) {
+                    let dropped = self.shadow.drop_copy(GuestVirt(*va));
+                    self.flush(dropped.flush);
+                }
+                self.keeper
+                    .copies_at
+                    .borrow_mut()
+                    .retain(|(of, _)| *of != gpa);
+            }
+            Some(_) => self.flush_all(),
+            None => {}
         }
     }
 
@@ -258,7 +266,6 @@ impl Machine {
 
     /// What is true after each step.
     pub(crate) fn check(&mut self) {
-        invariants::check(&self.shadow);
         self.check_window();
         for (hart, satp) in self.satps.iter().enumerate() {
             for view in View::ALL {
