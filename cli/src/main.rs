@@ -74,9 +74,6 @@ fn host(setup: &config::Setup, machine: Machine) -> Machine {
 
 /// The guest's status where there is one: QEMU's own exit code says it.
 fn verdict(outcome: &Outcome) -> ExitCode {
-    if !outcome.complaints.trim().is_empty() {
-        eprintln!("{}", outcome.complaints.trim());
-    }
     let Some(status) = outcome.status else {
         let seconds = outcome.elapsed.as_secs();
         eprintln!(
@@ -84,6 +81,9 @@ fn verdict(outcome: &Outcome) -> ExitCode {
         );
         return ExitCode::from(TIMED_OUT);
     };
+    if !outcome.complaints.trim().is_empty() {
+        eprintln!("{}", outcome.complaints.trim());
+    }
     if let Some(error) = outcome.monitor_error() {
         eprintln!("patchvisor: error: the monitor stopped: {error}");
         return ExitCode::FAILURE;

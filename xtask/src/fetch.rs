@@ -28,6 +28,14 @@ pub enum Suite {
 }
 
 impl Suite {
+    /// All of them, the oldest first.
+    pub const ALL: [Self; 4] = [
+        Self::Bookworm,
+        Self::BookwormBackports,
+        Self::Trixie,
+        Self::Sid,
+    ];
+
     /// The name in the archive.
     pub fn name(self) -> &'static str {
         match self {

@@ -10,3 +10,4 @@ pub mod mirror;
 pub mod paths;
 pub mod progress;
 pub mod setup;
+pub mod test;

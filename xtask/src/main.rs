@@ -5,7 +5,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
-use xtask::{build, demo, setup};
+use xtask::{build, demo, fetch, setup, test};
 
 /// Development tasks of Patchvisor.
 #[derive(Debug, Parser)]
@@ -19,6 +19,8 @@ struct Arguments {
 enum Task {
     /// Boot an unmodified Debian kernel natively and under the monitor, and compare.
     Demo(demo::Options),
+    /// Test everything; the last line counts.
+    Test(test::Options),
     /// Build what runs on a hart; prints where it is.
     Build {
         /// Build this alone.
@@ -26,6 +28,8 @@ enum Task {
     },
     /// Install the Debian packages that are missing; says what and why.
     Setup,
+    /// Fetch from Debian what guests are made of; prints where it is.
+    Fetch,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -49,7 +53,19 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Demo(options) => demo::demo(&options)?,
+        Task::Test(options) => test::test(&options)?,
         Task::Setup => setup::ensure()?,
+        Task::Fetch => {
+            for suite in [fetch::Suite::Trixie, fetch::Suite::Sid] {
+                let kernel = fetch::kernel(suite)?;
+                println!("{}\n{}", kernel.image.display(), kernel.modules.display());
+            }
+            println!("{}", fetch::busybox()?.display());
+            for suite in fetch::Suite::ALL {
+                println!("{}", fetch::opensbi(suite)?.display());
+            }
+            println!("{}", fetch::u_boot()?.display());
+        }
         Task::Build { what } => {
             if what != Some(What::Guests) {
                 println!("{}", build::monitor()?.display());

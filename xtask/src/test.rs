@@ -1,0 +1,207 @@
+//! `cargo xtask test`: everything that can be tested, and one line that counts.
+
+use crate::progress::{say, seconds};
+use crate::{build, paths, setup};
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// The package whose tests run QEMU.
+const END_TO_END: &str = "tests";
+
+/// Options of the tests.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    /// Run this part alone
+    #[arg(long)]
+    only: Option<Part>,
+    /// Run only the tests whose names contain this
+    filter: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask test
+  cargo xtask test --only unit
+  cargo xtask test --only end-to-end sret";
+
+/// A part of the tests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Part {
+    /// Formatting and lints
+    Lint,
+    /// Unit, property and documentation tests on this machine
+    Unit,
+    /// The bare-metal build, and tests that run guests on QEMU
+    EndToEnd,
+}
+
+/// How many checks passed and failed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Count {
+    passed: u64,
+    failed: u64,
+}
+
+impl Count {
+    const PASSED: Self = Self {
+        passed: 1,
+        failed: 0,
+    };
+    const FAILED: Self = Self {
+        passed: 0,
+        failed: 1,
+    };
+
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+/// Runs the tests; prints the closing line even if some fail.
+///
+/// # Errors
+/// When a check failed, or the tools for it cannot be had.
+pub fn test(options: &Options) -> Result<()> {
+    let wanted = |part| options.only.is_none_or(|only| only == part);
+    let began = Instant::now();
+    let mut count = Count::default();
+    setup::ensure()?;
+    if wanted(Part::Lint) && options.filter.is_none() {
+        count.add(check("formatting", &["fmt", "--all", "--check"])?);
+        let lints = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        count.add(check("lints", &lints)?);
+    }
+    if wanted(Part::Unit) {
+        let arguments = ["--workspace", "--exclude", END_TO_END];
+        count.add(tests("unit tests", &arguments, options, &[])?);
+    }
+    if wanted(Part::EndToEnd) {
+        count.add(end_to_end(options)?);
+    }
+    say(&format!("tested in {}", seconds(began.elapsed())));
+    println!("{} passed, {} failed", count.passed, count.failed);
+    if count.failed > 0 {
+        bail!("some checks failed, see above");
+    }
+    Ok(())
+}
+
+/// The tests that need the bare-metal programs, which they do not build again.
+fn end_to_end(options: &Options) -> Result<Count> {
+    let built = build::monitor().and_then(|monitor| Ok((monitor, build::guests()?)));
+    let (monitor, guests) = match built {
+        Ok(built) => built,
+        Err(error) => {
+            say(&format!("FAILED: bare-metal build: {error:#}"));
+            return Ok(Count::FAILED);
+        }
+    };
+    let mut count = Count::PASSED;
+    let directory = guests
+        .first()
+        .and_then(|guest| guest.parent())
+        .context("the build made no guests")?;
+    let environment = [
+        ("PATCHVISOR_MONITOR", monitor.as_path()),
+        ("PATCHVISOR_GUESTS", directory),
+    ];
+    let arguments = ["--package", END_TO_END];
+    count.add(tests(
+        "end-to-end tests",
+        &arguments,
+        options,
+        &environment,
+    )?);
+    Ok(count)
+}
+
+/// A command of cargo that passes or fails as a whole.
+fn check(what: &str, arguments: &[&str]) -> Result<Count> {
+    say(&format!("--- {what}"));
+    let status = cargo(arguments).status().context("starting cargo")?;
+    if status.success() {
+        return Ok(Count::PASSED);
+    }
+    say(&format!("FAILED: {what}: cargo {}", arguments.join(" ")));
+    Ok(Count::FAILED)
+}
+
+/// `cargo test`; counts what each test program reports.
+fn tests(
+    what: &str,
+    arguments: &[&str],
+    options: &Options,
+    environment: &[(&str, &std::path::Path)],
+) -> Result<Count> {
+    say(&format!("--- {what}"));
+    let mut command = cargo(&["test", "--no-fail-fast"]);
+    command.args(arguments).args(&options.filter);
+    command.envs(environment.iter().copied());
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting cargo")?;
+    let output = child.stdout.take().context("no pipe for cargo's output")?;
+    let mut count = Count::default();
+    for line in BufReader::new(output).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        println!("{line}");
+        count.add(result(&line).unwrap_or_default());
+    }
+    let status = child.wait()?;
+    if !status.success() && count.failed == 0 {
+        // It did not compile, or a test program died before it could report.
+        say(&format!("FAILED: {what}: cargo test ended with {status}"));
+        count.failed = 1;
+    }
+    Ok(count)
+}
+
+/// Reads libtest's `test result: ok. 3 passed; 0 failed; ...`.
+fn result(line: &str) -> Option<Count> {
+    let (_, figures) = line.split_once("test result: ")?;
+    let figure = |name: &str| {
+        let (before, _) = figures.split_once(name)?;
+        before.split_whitespace().last()?.parse().ok()
+    };
+    Some(Count {
+        passed: figure(" passed;")?,
+        failed: figure(" failed;")?,
+    })
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(paths::root()).args(arguments);
+    command.stdin(Stdio::null());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_libtest_are_counted() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s";
+        let expected = Count {
+            passed: 12,
+            failed: 3,
+        };
+        assert_eq!(result(line), Some(expected));
+        let coloured = "test result: \u{1b}[32mok\u{1b}[0m. 1 passed; 0 failed; 0 ignored";
+        assert_eq!(result(coloured), Some(Count::PASSED));
+        assert_eq!(result("test result_is_read ... ok"), None);
+    }
+}
