@@ -4,9 +4,10 @@
 use crate::artefacts::{self, once};
 use crate::programs::{self, Program};
 use crate::transcript;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 use patchvisor::guest::{self, Guest};
+use patchvisor::qemu::Outcome;
 use patchvisor::{Mode, Vm};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
@@ -80,7 +81,18 @@ pub fn trials() -> Result<Vec<Trial>> {
 }
 
 fn compare(program: &Program, cpu: &str, variant: &Variant) -> Result<()> {
-    let found = virtualised(program, cpu, variant)?;
+    let outcome = virtualised(program, cpu, variant)?;
+    let (name, kind) = (&program.name, program.kind);
+    if let Some(reason) = &program.stops {
+        let found = transcript::stopped(name, kind, reason, &outcome)?;
+        let expected = native(program, cpu)?;
+        let start: String = expected
+            .split_inclusive('\n')
+            .take(found.lines().count())
+            .collect();
+        return transcript::same(&start, &found);
+    }
+    let found = transcript::whole(name, kind, &outcome).context("under the monitor")?;
     transcript::same(&native(program, cpu)?, &found)
 }
 
@@ -99,13 +111,12 @@ fn native(program: &Program, cpu: &str) -> Result<String> {
         let outcome = programs::native(&kernel, cpu, NATIVE_MEMORY)
             .spawn()?
             .wait(LIMIT)?;
-        transcript::of(&program.name, program.kind, &outcome)
-            .map_err(|error| error.context("in the native run"))
+        transcript::whole(&program.name, program.kind, &outcome).context("in the native run")
     })
 }
 
-/// The output as a guest.
-fn virtualised(program: &Program, cpu: &str, variant: &Variant) -> Result<String> {
+/// A run as a guest.
+fn virtualised(program: &Program, cpu: &str, variant: &Variant) -> Result<Outcome> {
     let monitor = artefacts::monitor()?;
     let mut guest = Guest::new(artefacts::guest(&program.name)?);
     guest.vm.memory = GUEST_MEMORY;
@@ -113,7 +124,5 @@ fn virtualised(program: &Program, cpu: &str, variant: &Variant) -> Result<String
     (variant.adjust)(&mut guest.vm);
     let bundle = guest.write_bundle()?;
     let machine = guest::machine(&monitor, bundle.path())?;
-    let outcome = machine.cpu(cpu).no_reboot().spawn()?.wait(LIMIT)?;
-    transcript::of(&program.name, program.kind, &outcome)
-        .map_err(|error| error.context("under the monitor"))
+    machine.cpu(cpu).no_reboot().spawn()?.wait(LIMIT)
 }

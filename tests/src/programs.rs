@@ -19,6 +19,7 @@ pub struct Program {
     pub native_cpu: Option<String>,
     #[serde(default)]
     pub sum: Sum,
+    pub stops: Option<String>,
 }
 
 /// How a program's output is compared.

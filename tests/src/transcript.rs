@@ -12,27 +12,48 @@ const SHOWN: usize = 60;
 ///
 /// # Errors
 /// When the machine did not end by itself, or the program did not come to its end.
-pub fn of(name: &str, kind: Kind, outcome: &Outcome) -> Result<String> {
-    let first = format!("guest: {name}");
-    let last = format!("guest: {name} done");
-    let mut lines = Vec::new();
-    for line in outcome.lines.iter().map(|line| line.text.as_str()) {
-        let inside = !lines.is_empty() || line == first;
-        if inside && !line.starts_with("patchvisor: ") {
-            lines.push(normal(kind, line));
-        }
-    }
-    if lines.last() != Some(&last) || !outcome.success() {
-        let how = match () {
-            () if outcome.timed_out() => "it ran into the time limit".to_owned(),
-            () => format!("QEMU: {:?} {}", outcome.status, outcome.complaints.trim()),
+pub fn whole(name: &str, kind: Kind, outcome: &Outcome) -> Result<String> {
+    let lines = lines(name, kind, outcome);
+    if lines.last() != Some(&format!("guest: {name} done")) || !outcome.success() {
+        let how = match outcome.status {
+            None => "it ran into the time limit".to_owned(),
+            Some(status) => format!("QEMU ended with {status} {}", outcome.complaints.trim()),
         };
         bail!(
-            "the program did not end as it should; {how}; the console ends with\n{}",
-            tail(outcome)
+            "the program did not end as it should; {how}\n{}",
+            tail(name, outcome)
         );
     }
     Ok(lines.join("\n") + "\n")
+}
+
+/// The lines of a program that the monitor must stop with an error that contains `reason`, up to
+/// there.
+///
+/// # Errors
+/// When it did not stop, or for another reason.
+pub fn stopped(name: &str, kind: Kind, reason: &str, outcome: &Outcome) -> Result<String> {
+    match outcome.monitor_error() {
+        Some(error) if error.contains(reason) && !outcome.timed_out() => {
+            Ok(lines(name, kind, outcome).join("\n") + "\n")
+        }
+        found => bail!(
+            "the monitor should have stopped with {reason:?}, but: {found:?}\n{}",
+            tail(name, outcome)
+        ),
+    }
+}
+
+fn lines(name: &str, kind: Kind, outcome: &Outcome) -> Vec<String> {
+    let first = format!("guest: {name}");
+    let own = outcome
+        .lines
+        .iter()
+        .map(|line| line.text.as_str())
+        .skip_while(|line| *line != first);
+    own.filter(|line| !line.starts_with("patchvisor: "))
+        .map(|line| normal(kind, line))
+        .collect()
 }
 
 fn normal(kind: Kind, line: &str) -> String {
@@ -44,10 +65,21 @@ fn normal(kind: Kind, line: &str) -> String {
     }
 }
 
-fn tail(outcome: &Outcome) -> String {
-    let lines = &outcome.lines[outcome.lines.len().saturating_sub(25)..];
-    let lines: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
-    lines.join("\n")
+/// The end of what the program and the monitor said; of everything, where there was no program.
+fn tail(name: &str, outcome: &Outcome) -> String {
+    let first = format!("guest: {name}");
+    let start = outcome
+        .lines
+        .iter()
+        .position(|line| line.text == first)
+        .unwrap_or(0);
+    let start = start.max(outcome.lines.len().saturating_sub(25));
+    let cut = |text: &str| text.chars().take(240).collect::<String>();
+    let lines: Vec<_> = outcome.lines[start..]
+        .iter()
+        .map(|line| cut(&line.text))
+        .collect();
+    format!("the console ends with\n{}", lines.join("\n"))
 }
 
 /// Passes if both are the same.

@@ -1,5 +1,5 @@
-//! A guest that maps every gibibyte of the Sv39 upper half, and of the lower: no slot is left empty,
-//! and all of them work.
+//! A guest that maps every gibibyte of the Sv39 upper half, and of the lower, so that no slot is
+//! left empty, and uses all of them.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]

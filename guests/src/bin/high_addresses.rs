@@ -1,6 +1,6 @@
-//! Pages at addresses that a monitor might want for itself: all gibibyte slots around the start of
-//! the upper half and its end, the topmost page, and page 0; code, data and privileged instructions
-//! there.
+//! Pages at addresses that kernels use and a monitor might want: high in the upper half and at its
+//! end, the topmost page, and page 0; code, data and privileged instructions there. The slots where
+//! the monitor stands by default are for `window_slots`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
@@ -20,15 +20,10 @@ mod guest {
             let places = [
                 0,
                 0x1000,
-                upper,
-                upper + giga,
-                upper + 2 * giga,
-                upper + 3 * giga,
                 upper + 4 * giga,
                 upper + 16 * giga,
                 upper + 64 * giga,
-                0xffff_ffc0_0000_0000,
-                0xffff_ffc0_4000_0000,
+                0xffff_ffc1_0000_0000,
                 0xffff_ffd0_0000_0000,
                 0xffff_ffff_0000_0000,
                 0xffff_ffff_8000_0000,

@@ -59,8 +59,8 @@ mod guest {
             };
             for (name, period) in [
                 ("not preempted", 0),
-                ("preempted", 400),
-                ("preempted often", 120),
+                ("preempted", 3000),
+                ("preempted often", 1000),
             ] {
                 let mut contexts: [Context; 6] = core::array::from_fn(start);
                 let mut done = [false; 6];

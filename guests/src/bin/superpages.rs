@@ -26,12 +26,13 @@ mod guest {
             space.map_level(place, block, 1, LEAF | R | W | X);
             space.map_level(place + MEGA, block + MEGA, 1, LEAF | R | U);
             space.map_level(place + 2 * MEGA, block + 4096, 1, LEAF | R | W | X);
-            let high = !0u64 << (mode.bits() - 1);
+            let upper = !0u64 << (mode.bits() - 1);
+            let high = upper + 0x10_0000_0000;
             space.map_level(high, 0x8000_0000, 2, LEAF | R | X);
             space.map_level(high + 0x4000_0000, 0x8000_0000 + MEGA, 2, LEAF | R | X);
             if mode != Mode::Sv39 {
-                space.map_level(high + 0x80_0000_0000, 0, 3, LEAF | R | W | X);
-                space.map_level(high + 0x100_0000_0000, 0x4000_0000, 3, LEAF | R | W | X);
+                space.map_level(upper + 0x80_0000_0000, 0, 3, LEAF | R | W | X);
+                space.map_level(upper + 0x100_0000_0000, 0x4000_0000, 3, LEAF | R | W | X);
             }
             let user = Accessor::user(&space);
             space.activate(0);
@@ -46,7 +47,7 @@ mod guest {
                     memory::read::<u64>(high + offset)
                 );
                 if mode != Mode::Sv39 {
-                    let address = high + 0x80_0000_0000 + block + page * 4096;
+                    let address = upper + 0x80_0000_0000 + block + page * 4096;
                     println!(
                         "{mode:?} 512 GiB, page {page}: {:#x}",
                         memory::read::<u64>(address)
@@ -71,9 +72,9 @@ mod guest {
                 for address in [
                     place + 2 * MEGA + 0x3000,
                     high + 0x4000_0000,
-                    high + 0x100_0000_1000,
+                    upper + 0x100_0000_1000,
                 ] {
-                    if mode == Mode::Sv39 && address > high + 0x80_0000_0000 {
+                    if mode == Mode::Sv39 && address > upper + 0x80_0000_0000 {
                         continue;
                     }
                     println!(
