@@ -91,6 +91,8 @@ pub struct HostTree {
     pub uart: Option<HostUart>,
     /// The interrupt controller.
     pub plic: Option<HostPlic>,
+    /// The registers of a goldfish real-time clock, from which to learn the time of day.
+    pub rtc: Option<HostRange>,
     /// `/chosen/rng-seed`: entropy from the boot loader.
     pub rng_seed: Option<Vec<u8>>,
 }

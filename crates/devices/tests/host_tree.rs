@@ -8,6 +8,12 @@ use proptest::prelude::*;
 
 const ONE_HART: &[u8] = include_bytes!("data/qemu-virt-1-hart.dtb");
 const FOUR_HARTS: &[u8] = include_bytes!("data/qemu-virt-4-harts.dtb");
+/// Two harts of `-cpu thead-c906`.
+const THEAD_C906: &[u8] = include_bytes!("data/qemu-virt-thead-c906.dtb");
+/// Four harts and the memory of two NUMA nodes, each with a PLIC.
+const NUMA: &[u8] = include_bytes!("data/qemu-virt-numa.dtb");
+/// `-M sifive_u` with five harts, of which the first has no S-mode.
+const SIFIVE_U: &[u8] = include_bytes!("data/qemu-sifive-u.dtb");
 
 fn range(base: u64, size: u64) -> HostRange {
     HostRange {
@@ -61,6 +67,7 @@ fn qemu_with_one_hart_is_read() {
     assert_eq!((uart.register_shift, uart.access_width), (0, 1));
     assert_eq!((uart.interrupt, uart.clock), (Some(10), Some(3_686_400)));
     assert_eq!(uart.compatible, "ns16550a");
+    assert_eq!(tree.rtc, Some(range(0x10_1000, 0x1000)));
     let plic = tree.plic.expect("a PLIC");
     assert_eq!(plic.registers, range(0xc00_0000, 0x60_0000));
     assert_eq!((plic.sources, plic.thead), (95, false));
@@ -107,20 +114,70 @@ fn machine_contexts_that_firmware_disabled_keep_their_place() {
     );
 }
 
-/// The first hart of SiFive's FU540 and FU740 has no S-mode, so their contexts do not alternate.
+/// So the contexts of SiFive's FU540 do not alternate. Its UART is no 16550.
 #[test]
 fn a_hart_without_supervisor_mode_has_one_context() {
-    let mut tree = DeviceTree::from_fdt(&Fdt::new(FOUR_HARTS).expect("a tree"));
-    let contexts = [8_u32, 11, 6, 11, 6, 9, 4, 11, 4, 9, 2, 11, 2, 9];
-    set(
-        &mut tree,
-        "/soc/plic@c000000",
-        "interrupts-extended",
-        contexts,
-    );
-    let plic = read(&tree.to_dtb()).expect("a tree").plic.expect("a PLIC");
-    let contexts: Vec<Option<u32>> = (0..4).map(|hart| plic.context(hart)).collect();
-    assert_eq!(contexts, [None, Some(2), Some(4), Some(6)]);
+    let tree = read(SIFIVE_U).expect("QEMU's tree");
+    assert_eq!(tree.timebase_frequency, 1_000_000);
+    let mmus: Vec<bool> = tree
+        .harts
+        .iter()
+        .map(|hart| hart.mmu_type.is_some())
+        .collect();
+    assert_eq!(mmus, [false, true, true, true, true]);
+    let plic = tree.plic.expect("a PLIC");
+    let contexts: Vec<Option<u32>> = (0..5).map(|hart| plic.context(hart)).collect();
+    assert_eq!(contexts, [None, Some(2), Some(4), Some(6), Some(8)]);
+    assert_eq!(tree.uart, None);
+}
+
+#[test]
+fn several_memory_nodes_are_all_read() {
+    let tree = read(NUMA).expect("QEMU's tree");
+    let expected = [range(0x8000_0000, 256 << 20), range(0x9000_0000, 256 << 20)];
+    assert_eq!(tree.memory, expected);
+}
+
+#[test]
+fn of_several_plics_the_uarts_own_is_taken() {
+    let blob = |parent: &str| {
+        let mut tree = DeviceTree::from_fdt(&Fdt::new(NUMA).expect("a tree"));
+        let path = format!("/soc/{parent}");
+        let plic = tree.find_node(&path).expect("a PLIC");
+        let phandle = dtoolkit::Node::property(&plic, "phandle").expect("a phandle");
+        let phandle: u32 = dtoolkit::Property::value_as(&phandle).expect("a cell");
+        set(
+            &mut tree,
+            "/soc/serial@10000000",
+            "interrupt-parent",
+            phandle,
+        );
+        tree.to_dtb()
+    };
+    for (name, base, harts) in [
+        ("plic@c000000", 0xc00_0000, [0, 1]),
+        ("plic@c600000", 0xc60_0000, [2, 3]),
+    ] {
+        let plic = read(&blob(name)).expect("a tree").plic.expect("a PLIC");
+        assert_eq!(plic.registers.base, HostPhys(base));
+        let with_context: Vec<u64> = plic.contexts.iter().map(|context| context.hart).collect();
+        assert_eq!(with_context, harts);
+    }
+}
+
+#[test]
+fn the_extensions_of_a_thead_hart_are_offered_less_its_privileged_ones() {
+    let tree = read(THEAD_C906).expect("QEMU's tree");
+    let hart = &tree.harts[1];
+    assert_eq!(hart.mmu_type.as_deref(), Some("riscv,sv39"));
+    assert_eq!(hart.cboz_block_size, None);
+    let guest = devices::guest_isa(hart.isa.as_deref(), &hart.isa_extensions).expect("an ISA");
+    let withheld: Vec<&String> = hart
+        .isa_extensions
+        .iter()
+        .filter(|name| !guest.extensions.contains(name))
+        .collect();
+    assert_eq!(withheld, ["xtheadcmo", "xtheadsync"]);
 }
 
 #[test]

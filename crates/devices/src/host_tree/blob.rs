@@ -177,6 +177,14 @@ impl<'a> Blob<'a> {
         })
     }
 
+    /// The controller of a node's interrupts: what `interrupt-parent` names, in the node or in the
+    /// nearest node above it that has one.
+    pub fn interrupt_parent(&self, node: NodeId) -> Option<NodeId> {
+        core::iter::successors(Some(node), |&node| self.nodes[node].parent)
+            .find_map(|node| self.property(node, "interrupt-parent"))
+            .and_then(|value| self.by_phandle(word(value, 0)?))
+    }
+
     /// The path of a node, for messages.
     pub fn path(&self, node: NodeId) -> String {
         let mut path = String::new();

@@ -49,11 +49,14 @@ impl HostPlic {
     }
 }
 
-/// The first PLIC of the tree that is enabled.
-pub(super) fn read(tree: &Blob<'_>) -> Result<Option<HostPlic>, TreeError> {
-    let Some(node) = (ROOT..tree.nodes.len())
-        .find(|&node| tree.is_compatible(node, &COMPATIBLE) && tree.is_enabled(node))
-    else {
+/// The PLIC that `uart`'s interrupt goes to, else the first of the tree that is enabled.
+pub(super) fn read(tree: &Blob<'_>, uart: Option<NodeId>) -> Result<Option<HostPlic>, TreeError> {
+    let usable = |node: NodeId| tree.is_compatible(node, &COMPATIBLE) && tree.is_enabled(node);
+    let of_uart = uart
+        .and_then(|uart| tree.interrupt_parent(uart))
+        .filter(|&node| usable(node));
+    let first = || (ROOT..tree.nodes.len()).find(|&node| usable(node));
+    let Some(node) = of_uart.or_else(first) else {
         return Ok(None);
     };
     Ok(Some(HostPlic {

@@ -30,6 +30,7 @@ pub(super) fn read(tree: &Blob<'_>) -> Result<HostTree, TreeError> {
     }
     let chosen = tree.child(ROOT, "chosen");
     let chosen_text = |name| chosen.and_then(|node| tree.string(node, name));
+    let uart_node = find_uart(tree, chosen_text("stdout-path"));
     Ok(HostTree {
         model: tree.string(ROOT, "model").map(ToOwned::to_owned),
         memory,
@@ -38,8 +39,9 @@ pub(super) fn read(tree: &Blob<'_>) -> Result<HostTree, TreeError> {
         bootargs: chosen_text("bootargs").map(ToOwned::to_owned),
         timebase_frequency: timebase(tree, cpus)?,
         harts,
-        uart: uart(tree, chosen_text("stdout-path"))?,
-        plic: plic::read(tree)?,
+        uart: uart_node.map(|node| uart(tree, node)).transpose()?,
+        plic: plic::read(tree, uart_node)?,
+        rtc: rtc(tree)?,
         rng_seed: chosen
             .and_then(|node| tree.property(node, "rng-seed"))
             .map(ToOwned::to_owned),
@@ -161,9 +163,9 @@ pub(super) fn hart_id(tree: &Blob<'_>, cpu: NodeId) -> Option<u64> {
 
 /// The UART that `stdout` names (a path or an alias, options after a colon), if it can be driven,
 /// else the first that can.
-fn uart(tree: &Blob<'_>, stdout: Option<&str>) -> Result<Option<HostUart>, TreeError> {
+fn find_uart(tree: &Blob<'_>, stdout: Option<&str>) -> Option<NodeId> {
     let usable = |node: NodeId| tree.is_compatible(node, &UARTS) && tree.is_enabled(node);
-    let named = stdout
+    stdout
         .and_then(|stdout| stdout.split(':').next())
         .and_then(|name| {
             let alias = tree
@@ -171,12 +173,12 @@ fn uart(tree: &Blob<'_>, stdout: Option<&str>) -> Result<Option<HostUart>, TreeE
                 .and_then(|aliases| tree.string(aliases, name));
             tree.find(alias.unwrap_or(name))
         })
-        .filter(|&node| usable(node));
-    let first = || (ROOT..tree.nodes.len()).find(|&node| usable(node));
-    let Some(node) = named.or_else(first) else {
-        return Ok(None);
-    };
-    Ok(Some(HostUart {
+        .filter(|&node| usable(node))
+        .or_else(|| (ROOT..tree.nodes.len()).find(|&node| usable(node)))
+}
+
+fn uart(tree: &Blob<'_>, node: NodeId) -> Result<HostUart, TreeError> {
+    Ok(HostUart {
         registers: register_range(tree, node)?.ok_or_else(|| tree.bad(node, "reg"))?,
         register_shift: tree.cell(node, "reg-shift")?.unwrap_or(0),
         access_width: tree.cell(node, "reg-io-width")?.unwrap_or(1),
@@ -189,7 +191,13 @@ fn uart(tree: &Blob<'_>, stdout: Option<&str>) -> Result<Option<HostUart>, TreeE
             .next()
             .unwrap_or_default()
             .to_owned(),
-    }))
+    })
+}
+
+fn rtc(tree: &Blob<'_>) -> Result<Option<HostRange>, TreeError> {
+    (ROOT..tree.nodes.len())
+        .find(|&node| tree.is_compatible(node, &["google,goldfish-rtc"]) && tree.is_enabled(node))
+        .map_or(Ok(None), |node| register_range(tree, node))
 }
 
 /// The first range of a node's `reg`, as the hart addresses it.
