@@ -40,13 +40,43 @@ struct Page {
     reads: u32,
 }
 
-const PATCHED: u8 = 1;
-const WRITABLE: u8 = 2;
+/// Frames of a region: what a superpage of 2 MiB maps, so that the questions asked of superpages
+/// are answered without looking at each frame.
+const REGION: usize = 512;
+
+/// One bit for each frame of a region.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bits([u64; REGION / 64]);
+
+impl Bits {
+    fn contains(&self, frame: usize) -> bool {
+        self.0[frame / 64] & 1 << (frame % 64) != 0
+    }
+
+    fn insert(&mut self, frame: usize) {
+        self.0[frame / 64] |= 1 << (frame % 64);
+    }
+
+    fn remove(&mut self, frame: usize) {
+        self.0[frame / 64] &= !(1 << (frame % 64));
+    }
+}
+
+/// The frames of a region.
+#[derive(Clone, Copy, Debug, Default)]
+struct Region {
+    /// Frames that have a copy.
+    patched: Bits,
+    /// How many those are.
+    copies: u16,
+    /// Frames that may be mapped writable somewhere.
+    writable: Bits,
+}
 
 /// The frames of one virtual machine.
 pub struct Pages {
     base: GuestPhys,
-    flags: Vec<u8>,
+    regions: Vec<Region>,
     pages: BTreeMap<u64, Page>,
     copies: usize,
     sites: usize,
@@ -55,21 +85,27 @@ pub struct Pages {
 impl Pages {
     /// Knows `size` bytes of RAM from `base`.
     pub fn new(base: GuestPhys, size: u64) -> Self {
-        let flags = vec![0; (size >> PAGE_SHIFT) as usize];
-        Self { base, flags, pages: BTreeMap::new(), copies: 0, sites: 0 }
+        let regions = vec![Region::default(); ((size >> PAGE_SHIFT) as usize).div_ceil(REGION)];
+        Self { base, regions, pages: BTreeMap::new(), copies: 0, sites: 0 }
     }
 
-    fn index(&self, frame: GuestPhys) -> usize {
-        ((frame.0 - self.base.0) >> PAGE_SHIFT) as usize
+    /// The region of a frame, and its number in the region.
+    fn index(&self, frame: GuestPhys) -> (usize, usize) {
+        let frame = ((frame.0 - self.base.0) >> PAGE_SHIFT) as usize;
+        (frame / REGION, frame % REGION)
     }
 
-    fn range(&self, start: GuestPhys, size: u64) -> core::ops::Range<usize> {
-        self.index(start)..self.index(GuestPhys(start.0 + size.max(1) - 1)) + 1
+    /// The first frame of a range and the one behind the last, counted from the start of RAM.
+    fn frames(&self, start: GuestPhys, size: u64) -> core::ops::Range<usize> {
+        let first = (start.0 - self.base.0) >> PAGE_SHIFT;
+        let last = (start.0 + size.max(1) - 1 - self.base.0) >> PAGE_SHIFT;
+        first as usize..last as usize + 1
     }
 
     /// The patched copy of the frame that holds `address`.
     pub fn copy(&self, address: GuestPhys) -> Option<HostPhys> {
-        if *self.flags.get(self.index(address))? & PATCHED == 0 {
+        let (region, frame) = self.index(address);
+        if !self.regions[region].patched.contains(frame) {
             return None;
         }
         self.pages.get(&address.frame_number())?.copy
@@ -77,26 +113,57 @@ impl Pages {
 
     /// Whether no frame in the range has a copy.
     pub fn unpatched(&self, start: GuestPhys, size: u64) -> bool {
-        self.flags[self.range(start, size)].iter().all(|flags| flags & PATCHED == 0)
+        let mut frames = self.frames(start, size);
+        while !frames.is_empty() {
+            let (region, frame) = (frames.start / REGION, frames.start % REGION);
+            let whole = frame == 0 && frames.len() >= REGION;
+            let region = &self.regions[region];
+            if whole && region.copies != 0 || !whole && region.patched.contains(frame) {
+                return false;
+            }
+            frames.start += if whole || region.copies == 0 { REGION - frame } else { 1 };
+        }
+        true
     }
 
     /// Notes that the guest can now write to the range without the monitor's knowledge.
     pub fn set_writable(&mut self, start: GuestPhys, size: u64) {
-        let range = self.range(start, size);
-        for flags in &mut self.flags[range] {
-            *flags |= WRITABLE;
+        let mut frames = self.frames(start, size);
+        while !frames.is_empty() {
+            let (region, frame) = (frames.start / REGION, frames.start % REGION);
+            let writable = &mut self.regions[region].writable;
+            if frame == 0 && frames.len() >= REGION {
+                writable.0.fill(u64::MAX);
+                frames.start += REGION;
+            } else {
+                writable.insert(frame);
+                frames.start += 1;
+            }
         }
     }
 
     /// Whether the frame may be mapped writable somewhere.
     pub fn is_writable(&self, address: GuestPhys) -> bool {
-        self.flags[self.index(address)] & WRITABLE != 0
+        let (region, frame) = self.index(address);
+        self.regions[region].writable.contains(frame)
     }
 
     /// Notes that nothing is mapped writable any more.
     pub fn clear_writable(&mut self) {
-        for flags in &mut self.flags {
-            *flags &= !WRITABLE;
+        for region in &mut self.regions {
+            region.writable = Bits::default();
+        }
+    }
+
+    fn set_patched(&mut self, address: GuestPhys, patched: bool) {
+        let (region, frame) = self.index(address);
+        let region = &mut self.regions[region];
+        if patched {
+            region.patched.insert(frame);
+            region.copies += 1;
+        } else {
+            region.patched.remove(frame);
+            region.copies -= 1;
         }
     }
 
@@ -113,8 +180,7 @@ impl Pages {
 
     /// Gives the frame a copy.
     pub fn set_copy(&mut self, address: GuestPhys, copy: HostPhys) {
-        let index = self.index(address);
-        self.flags[index] |= PATCHED;
+        self.set_patched(address, true);
         let page = self.pages.entry(address.frame_number()).or_default();
         page.copy = Some(copy);
         page.reads = 0;
@@ -157,28 +223,28 @@ impl Pages {
 
     /// Takes the frame's copy and its sites away.
     pub fn take(&mut self, address: GuestPhys) -> Option<(HostPhys, Vec<Site>)> {
-        let index = self.index(address);
         let page = self.pages.get_mut(&address.frame_number())?;
         let copy = page.copy.take()?;
         let sites = core::mem::take(&mut page.sites);
         page.drops += 1;
         page.traps = 0;
-        self.flags[index] &= !PATCHED;
         self.copies -= 1;
         self.sites -= sites.len();
+        self.set_patched(address, false);
         Some((copy, sites))
     }
 
     /// Takes all copies away, without holding it against their frames.
     pub fn take_all(&mut self, mut free: impl FnMut(HostPhys)) {
-        for (number, page) in &mut self.pages {
+        for page in self.pages.values_mut() {
             if let Some(copy) = page.copy.take() {
                 free(copy);
                 page.sites.clear();
                 page.mappings.clear();
-                let index = (number - self.base.frame_number()) as usize;
-                self.flags[index] &= !PATCHED;
             }
+        }
+        for region in &mut self.regions {
+            (region.patched, region.copies) = (Bits::default(), 0);
         }
         self.copies = 0;
         self.sites = 0;
@@ -188,7 +254,7 @@ impl Pages {
     pub fn reset(&mut self, free: impl FnMut(HostPhys)) {
         self.take_all(free);
         self.pages.clear();
-        self.flags.fill(0);
+        self.clear_writable();
     }
 
     /// Copies alive.
