@@ -46,6 +46,9 @@ pub enum Refused {
     Firmware,
 }
 
+/// No part of a program takes more instructions.
+const LONGEST: usize = 1000;
+
 struct Unknown;
 
 impl Counters for Unknown {
@@ -113,8 +116,11 @@ impl Machine {
     }
 
     /// Runs to the end of what there is of the program.
+    ///
+    /// # Panics
+    /// When it does not get there, which is no program's fault.
     pub fn run(&mut self) -> Result<(), Refused> {
-        loop {
+        for _ in 0..LONGEST {
             if let Some(interrupt) = self.hart.pending_interrupt() {
                 self.trap(Trap::interrupt(interrupt))?;
             } else if self.hart.pc == self.end() {
@@ -123,6 +129,7 @@ impl Machine {
                 self.step()?;
             }
         }
+        panic!("stuck at {:#x}: {:#x?}", self.hart.pc, self.hart)
     }
 
     fn trap(&mut self, trap: Trap) -> Result<(), Refused> {

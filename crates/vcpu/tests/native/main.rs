@@ -16,7 +16,7 @@ mod program;
 mod qemu;
 mod random;
 
-use program::{LOG, Program};
+use program::{LOG, Program, TRAP};
 
 const STEPS: usize = 4000;
 
@@ -52,6 +52,11 @@ fn check_coverage(program: &Program, log: &[u64]) {
     assert_eq!(seen("trap by vector"), BTreeSet::from([0, 1]));
     let modes: BTreeSet<u64> = seen(": satp").iter().map(|satp| satp >> 60).collect();
     assert_eq!(modes, BTreeSet::from([0, 8, 9, 10]));
+    // Interrupts from both modes, with SIE clear (in VU) and set.
+    let traps = log.windows(TRAP.len()).zip(&program.entries);
+    let interrupts = traps.filter(|(trap, name)| name.ends_with(TRAP[0]) && trap[1] == interrupt);
+    let from: BTreeSet<u64> = interrupts.map(|(trap, _)| trap[4] & 0x122).collect();
+    assert_eq!(from, BTreeSet::from([0x000, 0x020, 0x120]));
     // SPP, SPIE, SIE in every combination, after a step.
     let stacks: BTreeSet<u64> = seen(": sstatus")
         .iter()

@@ -237,6 +237,10 @@ impl Program {
                 let encode = self.random.pick(&[e::csrrw, e::csrrs, e::csrrc]);
                 encode(rd, csr::SSTATUS, SCRATCH)
             }
+            6 => self.random.pick(&[
+                e::csrrsi(rd, csr::SIP, csr::interrupt::SSI as u8),
+                e::csrrsi(rd, csr::SIE, csr::interrupt::SSI as u8),
+            ]),
             _ => self.csr_instruction(rd, rs1),
         };
         self.emit(&[word]);
@@ -357,7 +361,7 @@ impl Program {
 const SINVAL_VMA: u32 = 2 << 25;
 
 /// What the handler writes down.
-const TRAP: [&str; 5] = [
+pub const TRAP: [&str; 5] = [
     "trap by vector",
     "trap's scause",
     "trap's sepc",
