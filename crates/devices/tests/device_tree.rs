@@ -4,6 +4,8 @@ use devices::{GuestIsa, TreeSpec, device_tree, guest_isa, host_tree};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::{Node, Property};
 use isa::address::{GuestPhys, HostPhys};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -232,8 +234,7 @@ fn our_own_reader_of_hosts_understands_it() {
     assert_eq!((plic.context(0), plic.context(1)), (Some(1), Some(3)));
 }
 
-#[test]
-fn an_overlay_can_use_labels_and_paths() {
+fn compiled_overlay(test: &str) -> Vec<u8> {
     let source = br#"
         /dts-v1/;
         /plugin/;
@@ -251,11 +252,17 @@ fn an_overlay_can_use_labels_and_paths() {
             bootargs = "quiet";
         };
     "#;
-    let compiled = dtc("overlay", &["-@", "-I", "dts", "-O", "dtb"], source);
+    let compiled = dtc(test, &["-@", "-I", "dts", "-O", "dtb"], source);
     assert!(compiled.status.success());
+    compiled.stdout
+}
+
+#[test]
+fn an_overlay_can_use_labels_and_paths() {
+    let overlay = compiled_overlay("labels");
     let isa = isa();
     let blob = make(&TreeSpec {
-        overlay: Some(&compiled.stdout),
+        overlay: Some(&overlay),
         ..spec(&isa)
     });
     let fdt = Fdt::new(&blob).expect("a tree");
@@ -292,4 +299,31 @@ fn an_overlay_that_does_not_fit_is_an_error() {
         ..spec(&isa)
     });
     assert!(result.is_err());
+}
+
+#[test]
+fn a_damaged_overlay_never_panics() {
+    let overlay = compiled_overlay("damaged");
+    let isa = isa();
+    let spec = spec(&isa);
+    let apply = |overlay: &[u8]| {
+        let overlay = Some(overlay);
+        device_tree(&TreeSpec { overlay, ..spec }).is_ok()
+    };
+    assert!(apply(&overlay));
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(1000));
+    let damage = (0..overlay.len(), any::<u8>());
+    runner
+        .run(&prop::collection::vec(damage, 1..8), |damage| {
+            let mut damaged = overlay.clone();
+            for (offset, byte) in damage {
+                damaged[offset] = byte;
+            }
+            apply(&damaged);
+            Ok(())
+        })
+        .expect("no panic");
+    for length in 0..overlay.len() {
+        assert!(!apply(&overlay[..length]));
+    }
 }
