@@ -8,7 +8,7 @@ use isa::address::GuestVirt;
 
 /// How much to drop at an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Extent {
+pub(crate) enum Extent {
     /// All that stands for the guest's leaf there, which may have been shadowed in pieces.
     GuestLeaf,
     /// The one leaf of the shadow.
@@ -24,7 +24,6 @@ impl Shadow {
         match (address, asid) {
             (None, None) => self.drop_everything(),
             (None, Some(asid)) => self.fence_asid(asid),
-            (Some(va), _) if self.fixed.overlaps(va, 1) => Dropped::NONE,
             (Some(va), Some(asid)) => {
                 let mut dropped = Dropped::NONE;
                 let mut next = self.contexts.after(asid, None);
@@ -116,7 +115,7 @@ impl Shadow {
     }
 
     /// Drops the leaf of `va` among what the contexts of `paging` share.
-    fn drop_shared(&mut self, paging: Paging, va: GuestVirt, extent: Extent) -> Dropped {
+    pub(crate) fn drop_shared(&mut self, paging: Paging, va: GuestVirt, extent: Extent) -> Dropped {
         if !paging.is_canonical(va) {
             return Dropped::NONE;
         }
@@ -131,9 +130,9 @@ impl Shadow {
     }
 
     /// Drops the leaves of `va` in both views of the context in `slot`, unless they are shared.
-    fn drop_private(&mut self, slot: u16, va: GuestVirt, extent: Extent) -> Dropped {
+    pub(crate) fn drop_private(&mut self, slot: u16, va: GuestVirt, extent: Extent) -> Dropped {
         let record = self.contexts.get(slot);
-        if !record.paging.is_canonical(va) || self.fixed.overlaps(va, 1) {
+        if !record.paging.is_canonical(va) {
             return Dropped::NONE;
         }
         let root_slot = record.paging.root_slot(va);
@@ -153,11 +152,11 @@ impl Shadow {
         loop {
             let entry = self.get(step.place);
             let Some(table) = self.own_child(entry) else {
-                let is_leaf = entry.is_valid() && entry.is_leaf();
-                if !is_leaf {
+                let empty = self.empty(step.level, va);
+                if entry == empty {
                     return Dropped::NONE;
                 }
-                self.set(step.place, self.empty(step.level, va));
+                self.set(step.place, empty);
                 let vs_executable = view == View::Vs && entry.is_executable();
                 return Dropped {
                     flush: Flush::Address(va),

@@ -146,6 +146,9 @@ impl Shadow {
     /// Maps `va` for `access`, which has faulted in the current context of `hart` and which
     /// [`walk()`](crate::walk()) has found to be allowed and translated to `translation`.
     ///
+    /// With several harts, whatever locks the shadow must be held from before that walk: a fence
+    /// between the two would come too early for what is filled here.
+    ///
     /// # Errors
     ///
     /// When there is nothing that can be mapped; the shadow has not changed then.
@@ -311,8 +314,12 @@ impl Shadow {
                 vs_executable,
             });
         }
-        if view == View::Vs && leaf.pte.is_executable() && step.owner == Owner::Context(slot) {
-            self.contexts.get_mut(slot).private_execute = true;
+        let is_private = step.owner == Owner::Context(slot);
+        if view == View::Vs && leaf.pte.is_executable() && is_private {
+            // The hart may have come from a context that shares something else at this address.
+            let record = self.contexts.get_mut(slot);
+            dropped.vs_executable |= !record.private_execute;
+            record.private_execute = true;
         }
         Some(false)
     }

@@ -277,3 +277,21 @@ fn a_processor_with_few_asids_goes_without() {
         assert_eq!(asids.map(|satp| Satp(satp).asid()), expected);
     }
 }
+
+#[test]
+fn the_first_private_instruction_of_a_context_is_announced() {
+    let mut guest = Guest::paged(SV39);
+    let first = guest.satp;
+    let second = guest.memory.space(SV39, 2);
+    guest.memory.map(first, HIGH, 0, GPA, RX | Pte::G | AD);
+    guest.memory.map(second, HIGH, 0, GPA + 0x1000, RX | AD);
+    guest.memory.map(second, HIGH + 0x1000, 0, GPA, RW | AD);
+    guest.switch(second);
+    guest.install(HIGH + 0x1000, from_vs(Kind::Load));
+    guest.switch(first);
+    guest.install(HIGH, from_vs(Kind::Fetch));
+    // Something of the page at HIGH may be remembered from here on.
+    assert!(!guest.switch(second).dropped.vs_executable);
+    assert!(guest.install(HIGH, from_vs(Kind::Fetch)).vs_executable);
+    assert!(guest.switch(first).dropped.vs_executable);
+}

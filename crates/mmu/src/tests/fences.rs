@@ -164,22 +164,21 @@ fn a_fence_in_a_superpage_drops_all_pieces_of_it() {
 }
 
 #[test]
-fn pieces_beside_the_window_are_dropped_and_the_window_stays() {
-    let mut guest = Guest::paged(SV48);
-    let gpa = 0;
-    let at = guest
-        .memory
-        .map(guest.satp, u64::MAX, 3, gpa, RX | Pte::G | AD);
-    assert!(at.0 != 0);
-    let va = 0xffff_ff80_0000_0000 + 0x8000_0000;
-    guest.install(va, from_vs(Kind::Fetch));
-    let (page, _, level) = guest.leaf(View::Vs, va).unwrap();
-    assert_eq!((page, level), (0x4_8000_0000, 2));
-    super::invariants::check(&guest.shadow);
-    let dropped = guest.shadow.fence(Some(GuestVirt(va + (5 << 30))), None);
-    assert_eq!(dropped, Dropped::ALL);
-    assert_eq!(guest.leaf(View::Vs, va), None);
-    super::invariants::check(&guest.shadow);
+fn pieces_around_the_window_are_dropped_and_the_window_stays() {
+    // A leaf of 512 GiB over the last slot of the root, of which only this is RAM.
+    let va = 0xffff_ff80_8000_0000;
+    for fenced in [va + (5 << 30), WINDOW.0] {
+        let mut guest = Guest::paged(SV48);
+        guest.memory.map(guest.satp, va, 3, 0, RX | Pte::G | AD);
+        guest.install(va, from_vs(Kind::Fetch));
+        let (page, _, level) = guest.leaf(View::Vs, va).unwrap();
+        assert_eq!((page, level), (0x4_8000_0000, 2));
+        super::invariants::check(&guest.shadow);
+        let dropped = guest.shadow.fence(Some(GuestVirt(fenced)), None);
+        assert_eq!(dropped, Dropped::ALL);
+        assert_eq!(guest.leaf(View::Vs, va), None);
+        super::invariants::check(&guest.shadow);
+    }
 }
 
 #[test]

@@ -8,13 +8,14 @@ use super::memory::Memory;
 use super::naive::{self, Wish};
 use super::{WINDOW, WINDOW_ENTRIES, config, pool};
 use crate::fill::{FillError, Filled, Frame, Frames};
-use crate::flush::Flush;
+use crate::flush::{Dropped, Flush};
 use crate::paging::size;
 use crate::shadow::{Config, Shadow, View};
 use crate::walk::{Access, GuestMemory, Kind, walk};
 use isa::address::{GuestPhys, GuestVirt};
 use isa::pte::Pte;
 use isa::satp::Satp;
+use std::collections::BTreeMap;
 use std::vec::Vec;
 
 pub(crate) struct Machine {
@@ -25,6 +26,8 @@ pub(crate) struct Machine {
     history: History,
     /// The guest's `satp` of each hart.
     satps: Vec<Satp>,
+    /// What each hart has executed in VS, by virtual address: host addresses.
+    executed: Vec<BTreeMap<u64, u64>>,
     /// Accesses that ended in memory.
     pub(crate) done: usize,
 }
@@ -50,6 +53,7 @@ impl Machine {
             hardware,
             history: History::new(probes),
             satps: std::vec![Satp(0); harts],
+            executed: std::vec![BTreeMap::new(); harts],
             done: 0,
         }
     }
@@ -64,14 +68,14 @@ impl Machine {
     pub(crate) fn switch(&mut self, hart: usize, satp: Satp) {
         self.satps[hart] = satp;
         let switched = self.shadow.switch(hart, satp).expect("a mode");
-        self.flush(switched.dropped.flush);
+        self.apply(switched.dropped);
         self.record();
     }
 
     pub(crate) fn fence(&mut self, address: Option<u64>, asid: Option<u16>) {
         self.history.fence(address, asid);
         let dropped = self.shadow.fence(address.map(GuestVirt), asid);
-        self.flush(dropped.flush);
+        self.apply(dropped);
         self.record();
     }
 
@@ -87,7 +91,7 @@ impl Machine {
             self.flush_all();
         } else {
             let dropped = self.shadow.drop_execute(hart, GuestVirt(va));
-            self.flush(dropped.flush);
+            self.apply(dropped);
         }
     }
 
@@ -98,7 +102,7 @@ impl Machine {
                 let copies = self.keeper.copies_at.borrow().clone();
                 for (_, va) in copies.iter().filter(|(of, _)| *of == gpa) {
                     let dropped = self.shadow.drop_copy(GuestVirt(*va));
-                    self.flush(dropped.flush);
+                    self.apply(dropped);
                 }
                 self.keeper
                     .copies_at
@@ -112,13 +116,16 @@ impl Machine {
 
     fn flush_all(&mut self) {
         self.keeper.writable.borrow_mut().clear();
-        let flush = self.shadow.flush_all().flush;
-        self.flush(flush);
+        let dropped = self.shadow.flush_all();
+        self.apply(dropped);
     }
 
-    fn flush(&mut self, flush: Flush) {
+    fn apply(&mut self, dropped: Dropped) {
+        if dropped.vs_executable {
+            self.executed.iter_mut().for_each(BTreeMap::clear);
+        }
         self.check_window();
-        self.hardware.flush(flush);
+        self.hardware.flush(dropped.flush);
     }
 
     /// The monitor itself runs in the guest's address spaces, with what the hardware has cached.
@@ -159,6 +166,11 @@ impl Machine {
                 && leaf.is_user()
             {
                 self.check_access(hart, va, access, leaf, level);
+                if access.kind == Kind::Fetch && view == View::Vs {
+                    let host = leaf.address() + (va & (size(level) - 1));
+                    let before = *self.executed[hart].entry(va).or_insert(host);
+                    assert_eq!(before, host, "another instruction at {va:#x}, unannounced");
+                }
                 self.done += 1;
                 return;
             }
@@ -210,8 +222,8 @@ impl Machine {
             .shadow
             .fill(&self.memory, &self.keeper, hart, va, &translation, access);
         match filled {
-            Ok(Filled::Installed(dropped)) => self.flush(dropped.flush),
-            Ok(Filled::Spurious) => self.flush(Flush::Address(va)),
+            Ok(Filled::Installed(dropped)) => self.apply(dropped),
+            Ok(Filled::Spurious) => self.hardware.flush(Flush::Address(va)),
             Ok(Filled::ExecuteOnly) => {
                 assert_eq!(access.kind, Kind::Load);
                 let patched = matches!(self.keeper.frame(gpa), Frame::Patched { .. });

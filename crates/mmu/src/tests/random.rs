@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use std::vec::Vec;
 
 /// Addresses that share tables at every level, in all modes, and some beside the window.
-const PROBES: [u64; 16] = [
+const PROBES: [u64; 17] = [
     0x0000_0000_0000_0abc,
     0x0000_0000_0000_1008,
     0x0000_0000_0020_0000,
@@ -24,6 +24,7 @@ const PROBES: [u64; 16] = [
     0x0000_8000_0000_0000,
     0xff00_0000_0000_0000,
     0xffff_8000_0000_0000,
+    0xffff_ff80_a000_0000,
     0xffff_ffc0_0000_0000,
     0xffff_ffc0_0000_1000,
     0xffff_ffc0_0020_0000,
