@@ -14,6 +14,9 @@ use std::process::Command;
 /// The oldest QEMU whose firmware and `virt` machine are known to do.
 const OLDEST_QEMU: (u32, u32) = (10, 0);
 
+/// The suite of Debian 12 that has a QEMU new enough.
+const BACKPORTS: &str = "bookworm-backports";
+
 /// Where the archive's keys are.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -100,7 +103,7 @@ pub fn ensure() -> Result<()> {
         );
     }
     if !is_root() {
-        bail!("installing them needs root: {}", by_hand(&packages));
+        bail!("installing them needs root: {}", by_hand(&packages)?);
     }
     install(&packages)?;
     match missing.iter().find(|need| !(need.present)()) {
@@ -117,32 +120,50 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The suites, beyond those that apt knows, that have the packages for this release.
-fn more_suites() -> Vec<String> {
-    let backports = mirror::release().map(|release| format!("{release}-backports"));
-    let unknown = |suite: &String| !mirror::has_suite(suite);
-    // Later releases have all that is needed.
-    let needed = |suite: &String| suite == "bookworm-backports";
-    backports
-        .filter(|suite| unknown(suite) && needed(suite))
-        .into_iter()
-        .collect()
+/// The suites, beyond those that apt knows, that have the packages for Debian 12: sources.list(5)
+/// lines by name. Later releases have all that is needed.
+fn more_suites() -> Result<Vec<(&'static str, String)>> {
+    if mirror::release().as_deref() != Some("bookworm") {
+        return Ok(Vec::new());
+    }
+    let mirror = mirror::main()?;
+    let line = |suite, mirror| {
+        (
+            suite,
+            format!("deb [signed-by={KEYRING}] {mirror} {suite} main"),
+        )
+    };
+    let mut suites = vec![
+        line(BACKPORTS, mirror.clone()),
+        // Debian's mirrors have the security archive beside the main one, under this name.
+        line("bookworm-security", format!("{mirror}-security")),
+    ];
+    suites.retain(|(suite, _)| !mirror::has_suite(suite));
+    Ok(suites)
+}
+
+/// The arguments of apt-get that install `packages`.
+fn install_arguments<'a>(packages: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["install", "-y", "--no-install-recommends"];
+    if mirror::release().as_deref() == Some("bookworm") {
+        // What the release has too, but older, comes from the backports only if they are named.
+        arguments.extend(["-t", BACKPORTS]);
+    }
+    arguments.extend(packages);
+    arguments
 }
 
 /// The lines that a person types where this cannot.
-fn by_hand(packages: &[&str]) -> String {
-    let suites = more_suites();
-    let packages = packages.join(" ");
-    match (suites.first(), mirror::main()) {
-        (Some(suite), Ok(mirror)) => format!(
-            "run this as root, then try again:\n\
-             \x20 echo 'deb [signed-by={KEYRING}] {mirror} {suite} main' > /etc/apt/sources.list.d/{suite}.list\n\
-             \x20 apt-get update && apt-get install -y --no-install-recommends -t {suite} {packages}"
-        ),
-        _ => format!(
-            "run this as root, then try again:\n  apt-get update && apt-get install -y --no-install-recommends {packages}"
-        ),
+fn by_hand(packages: &[&str]) -> Result<String> {
+    let mut lines = vec!["run this as root, then try again:".to_owned()];
+    for (suite, line) in more_suites()? {
+        lines.push(format!(
+            "  echo '{line}' > /etc/apt/sources.list.d/{suite}.list"
+        ));
     }
+    let install = install_arguments(packages).join(" ");
+    lines.push(format!("  apt-get update && apt-get {install}"));
+    Ok(lines.join("\n"))
 }
 
 fn install(packages: &[&str]) -> Result<()> {
@@ -154,11 +175,8 @@ fn install(packages: &[&str]) -> Result<()> {
     std::fs::create_dir_all(&parts)?;
     std::fs::create_dir_all(lists.join("partial"))?;
     link_sources(&parts)?;
-    let suites = more_suites();
-    for suite in &suites {
-        let mirror = mirror::main()?;
-        let source = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
-        std::fs::write(parts.join(format!("{suite}.list")), source)?;
+    for (suite, line) in more_suites()? {
+        std::fs::write(parts.join(format!("{suite}.list")), line + "\n")?;
     }
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
@@ -172,23 +190,7 @@ fn install(packages: &[&str]) -> Result<()> {
         command
     };
     step("reading Debian's package index", &mut apt(&["update"]))?;
-    // A package that the release has too, but older, must come from the backports by name.
-    let backports = mirror::release().map(|release| format!("{release}-backports"));
-    let with_suite: Vec<String> = packages
-        .iter()
-        .map(|package| match &backports {
-            Some(suite) if *package == "qemu-system-riscv" && suite == "bookworm-backports" => {
-                format!("{package}/{suite}")
-            }
-            _ => (*package).to_owned(),
-        })
-        .collect();
-    let mut command = apt(&["install", "-y", "--no-install-recommends"]);
-    if let Some(suite) = backports.filter(|suite| suite == "bookworm-backports") {
-        // Its dependencies may need the backports as well.
-        command.args(["-t", &suite]);
-    }
-    command.args(with_suite);
+    let mut command = apt(&install_arguments(packages));
     let installed = step(&format!("installing {}", packages.join(" ")), &mut command);
     let _ = std::fs::remove_dir_all(&directory);
     installed
