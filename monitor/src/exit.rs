@@ -7,8 +7,8 @@ use isa::address::{GuestPhys, GuestVirt};
 use isa::csr::{self as numbers, Exception, interrupt};
 use isa::decode::{Instruction, decode, length};
 use isa::satp::Satp;
-use mmu::{Access, Dropped, Fault, FillError, Filled, Flush, Kind as AccessKind, Translation, walk_with};
-use patch::block::{ContextEntry, ContextTable, Exit};
+use mmu::{Access, Dropped, Fault, FenceLog, FillError, Filled, Flush, Kind as AccessKind, Translation, walk_with};
+use patch::block::{ContextEntry, ContextTable, Exit, FENCE_LOG};
 use patch::{HartBlock, Kind, Placed};
 use vcpu::{Effect, Mode, Trap};
 
@@ -23,7 +23,7 @@ pub extern "C" fn handle_exit(cache: *mut u8, vm: *mut Vm) {
     // on it until this returns, so that these are the only references.
     let (block, vm) = unsafe { (&mut *gate::block_at(cache), &mut *vm) };
     vm.statistics.exits += 1;
-    vm.enter_context(block);
+    vm.follow_context(block);
     match block.exit {
         exit if exit == Exit::Interrupt as u64 => {}
         exit if exit == Exit::Emulate as u64 => vm.emulate_patched(block),
@@ -60,13 +60,28 @@ impl Vm {
         }
     }
 
+    /// Learns which context the guest is in: routines switch by themselves.
+    fn follow_context(&mut self, block: &HartBlock) {
+        let satp = block.hart.satp;
+        if self.satp != Some(satp) {
+            self.shadow.follow(0, Satp(satp)).expect("routines switch to contexts that are remembered");
+            self.satp = Some(satp);
+        }
+    }
+
     /// Makes the context of the guest's `satp` the current one.
     fn enter_context(&mut self, block: &mut HartBlock) {
         let satp = block.hart.satp;
         if self.satp == Some(satp) {
             return;
         }
-        let switched = self.shadow.switch(0, Satp(satp)).expect("satp holds offered modes alone");
+        let log = FenceLog { count: block.fences, addresses: &self.fence_log[..] };
+        let switched = self.shadow.switch_logged(0, Satp(satp), log).expect("satp holds offered modes alone");
+        if block.fences_seen != block.fences {
+            // The contexts in the table have not seen the latest fences.
+            self.contexts.clear();
+            block.fences_seen = block.fences;
+        }
         self.satp = Some(satp);
         self.apply(block, switched.dropped);
         block.satp_vs = switched.context.satp_vs;
@@ -81,6 +96,9 @@ impl Vm {
     /// that executes pages of its own is current, it may switch to none: what the site cache
     /// holds is not valid elsewhere.
     fn offer_context(&mut self, block: &HartBlock) {
+        if block.fences_seen != block.fences {
+            return;
+        }
         let context = self.shadow.context(0);
         if context.private_execute || Satp(block.hart.satp).mode() == 0 {
             self.contexts.clear();
@@ -223,7 +241,14 @@ impl Vm {
 
     /// Carries out the guest's `sfence.vma`.
     pub fn fence(&mut self, block: &mut HartBlock, address: Option<GuestVirt>, asid: Option<u16>) {
-        let dropped = self.shadow.fence(address, asid);
+        let dropped = match (address, asid) {
+            (Some(address), None) => {
+                self.fence_log[block.fences as usize % FENCE_LOG] = address.0;
+                block.fences += 1;
+                self.shadow.fence_current(0, address)
+            }
+            _ => self.shadow.fence(address, asid),
+        };
         self.apply(block, dropped);
         self.offer_context(block);
     }
@@ -340,6 +365,7 @@ impl Vm {
                 Ok(Filled::Installed(dropped)) => {
                     self.statistics.fills += 1;
                     self.apply(block, dropped);
+                    self.shadow.fill_around(&self.ram, &Frames(&self.patcher), 0, at, &translation, access);
                     self.offer_context(block);
                 }
                 Ok(Filled::Spurious) => csr::fence_address(at.0),

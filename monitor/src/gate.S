@@ -251,6 +251,66 @@ vu_fill:
   j slow_trap
 
 # ---------------------------------------------------------------------------------------------
+# sfence.vma of one address in all address spaces: t1 = address, t2 = the instruction word. If
+# neither view of the current context translates the address, there is nothing to forget now; the
+# other contexts learn of the fence from the log before they are used again.
+.macro find_leaf
+  ld t4, {root_shift}(t0)
+1:
+  srl t3, t1, t4
+  andi t3, t3, 0x1ff
+  slli t3, t3, 3
+  add t3, t3, t2
+  ld t3, 0(t3)
+  andi t2, t3, 1                        # V
+  beqz t2, 2f
+  andi t2, t3, {leaf_or_pieces}         # a leaf, or the pieces of the guest's leaf
+  bnez t2, fence_slow
+  slli t3, t3, 10
+  srli t3, t3, 20
+  slli t3, t3, 12
+  add t2, t3, t5
+  addi t4, t4, -9
+  j 1b
+2:
+.endm
+
+.balign 64
+.globl fence_address
+fence_address:
+  sd t2, {exit_word}(t0)
+  sd t4, {T4}(t0)
+  sd t5, {T5}(t0)
+  ld t5, {direct_map}(t0)
+  ld t2, {root}(t0)
+  find_leaf
+  ld t2, {satp_vu}(t0)
+  slli t2, t2, 20
+  srli t2, t2, 8
+  add t2, t2, t5
+  find_leaf
+  ld t2, {fences}(t0)
+  ld t3, {fence_log}(t0)
+  andi t4, t2, {fence_log_mask}
+  slli t4, t4, 3
+  add t3, t3, t4
+  sd t1, 0(t3)
+  addi t2, t2, 1
+  sd t2, {fences}(t0)
+  ld t1, {T1}(t0)
+  ld t2, {T2}(t0)
+  ld t3, {T3}(t0)
+  ld t4, {T4}(t0)
+  ld t5, {T5}(t0)
+  csrrw t0, sscratch, t0
+  sret
+fence_slow:
+  ld t4, {T4}(t0)
+  ld t5, {T5}(t0)
+  ld t2, {exit_word}(t0)
+  j slow_emulate
+
+# ---------------------------------------------------------------------------------------------
 # The slow path: a trap frame, then Rust. t0 = block; t1, t2, t3 are spilled, the other registers
 # are the guest's, whose t0 is in sscratch.
 .globl slow_interrupt

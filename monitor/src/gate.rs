@@ -31,6 +31,10 @@ core::arch::global_asm!(
     ram_base = const slot!(ram_base),
     ram_size = const slot!(ram_size),
     ram_offset = const slot!(ram_offset),
+    leaf_or_pieces = const 0xe | mmu::PIECES,
+    fences = const slot!(fences),
+    fence_log = const slot!(fence_log),
+    fence_log_mask = const patch::block::FENCE_LOG - 1,
     exit = const slot!(exit),
     exit_word = const slot!(exit_word),
     monitor_sp = const slot!(monitor_sp),
@@ -46,6 +50,7 @@ unsafe extern "C" {
     fn gate_vu();
     fn slow_interrupt();
     fn slow_emulate();
+    fn fence_address();
     fn gate_fence();
     fn enter_fence();
     fn enter_guest(cache: *mut u8) -> !;
@@ -64,6 +69,7 @@ pub fn set_addresses(block: &mut HartBlock, frame: bool) {
     block.gate_vs = if frame { gate_vs_frame as *const () as u64 } else { gate_vs as *const () as u64 };
     block.gate_vu = gate_vu as *const () as u64;
     block.slow_interrupt = slow_interrupt as *const () as u64;
+    block.fence_address = fence_address as *const () as u64;
     block.slow_emulate = slow_emulate as *const () as u64;
 }
 

@@ -14,7 +14,7 @@ use devices::{Board, BoardConfig, Request, TreeSpec};
 use isa::address::{GuestPhys, GuestVirt, HostPhys};
 use isa::csr::{interrupt, sstatus};
 use mmu::{Config, Frame, Options, Pool, Shadow, Table, Window};
-use patch::block::{ContextEntry, ContextTable};
+use patch::block::{ContextEntry, ContextTable, FENCE_LOG};
 use patch::pages::Pages;
 use patch::{HartBlock, Maker, Patcher};
 use vcpu::{Features, Hart};
@@ -51,6 +51,8 @@ pub struct Vm {
     /// The guest's `satp` that the shadow's current context is for.
     pub satp: Option<u64>,
     pub contexts: Box<ContextTable>,
+    /// Addresses of the latest fences of one address in all address spaces.
+    pub fence_log: Box<[u64; FENCE_LOG]>,
     pub features: Features,
     pub strict_sum: bool,
     pub walk_options: Options,
@@ -215,7 +217,9 @@ impl Vm {
         let mut contexts = Box::new(ContextTable([ContextEntry::EMPTY; patch::block::CONTEXT_ENTRIES]));
         contexts.clear();
 
+        let fence_log = Box::new([0; FENCE_LOG]);
         let block = &mut *block.0;
+        block.fence_log = &raw const *fence_log as u64;
         gate::set_addresses(block, description.mode == PatchMode::BreakFrame);
         block.direct_map = window::DIRECT_MAP;
         block.emulation_map = patcher.map().address();
@@ -242,6 +246,7 @@ impl Vm {
             shadow,
             satp: None,
             contexts,
+            fence_log,
             features,
             walk_options: Options::default(),
             cbom_block: host.cbom_block,

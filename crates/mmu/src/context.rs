@@ -57,6 +57,8 @@ pub(crate) struct Record {
     pub(crate) private_execute: bool,
     /// When it last became the context of a hart, by the count of such events.
     pub(crate) used: u64,
+    /// How many of the logged fences it has seen.
+    pub(crate) fences_seen: u64,
     /// The next one in the same bucket.
     next: u16,
 }
@@ -158,6 +160,7 @@ impl Contexts {
             tables: List::EMPTY,
             private_execute: false,
             used: 0,
+            fences_seen: 0,
             next: *bucket,
         });
         *bucket = slot;

@@ -14,7 +14,7 @@ use isa::pte::Pte;
 /// In a pointer of the shadow (RSW, so the hardware does not look): a leaf of the guest covers all
 /// that the pointer does, and is shadowed in pieces below it. A fence of any address in it drops
 /// the pieces together, as it would the one entry of a TLB.
-pub(crate) const PIECES: u64 = 1 << 8;
+pub const PIECES: u64 = 1 << 8;
 
 /// Who owns a path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -91,23 +91,23 @@ impl fmt::Display for FillError {
 impl core::error::Error for FillError {}
 
 /// A leaf to install.
-struct Leaf {
-    pte: Pte,
+pub(crate) struct Leaf {
+    pub(crate) pte: Pte,
     level: u32,
     /// The level of the guest's leaf, which this one is a piece of when it is lower.
     guest_level: u32,
     /// The guest-physical memory that it maps.
-    gpa: GuestPhys,
-    is_copy: bool,
+    pub(crate) gpa: GuestPhys,
+    pub(crate) is_copy: bool,
     shared: bool,
 }
 
 /// What a leaf may be.
 #[derive(Clone, Copy)]
-struct Rights {
-    read: bool,
-    write: bool,
-    execute: bool,
+pub(crate) struct Rights {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) execute: bool,
 }
 
 impl Rights {
@@ -206,6 +206,20 @@ impl Shadow {
             frames.mapped_copy(leaf.gpa, va.page());
         }
         Ok(Filled::Installed(dropped))
+    }
+
+    /// The leaf of one page, when the view may have it.
+    pub(crate) fn plan_for(
+        &self,
+        memory: &impl GuestMemory,
+        frames: &impl Frames,
+        va: GuestVirt,
+        translation: &Translation,
+        paging: Paging,
+        view: View,
+    ) -> Option<(Leaf, Rights)> {
+        let wanted = Rights::of(translation, paging, view == View::Vu)?;
+        self.plan(memory, frames, va, translation, wanted, view).ok()
     }
 
     /// The largest leaf that can stand for the guest's at `va`, and the rights it has.

@@ -16,11 +16,13 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod around;
 mod context;
 mod entry;
 mod fence;
 mod fill;
 mod flush;
+mod log;
 mod paging;
 mod pool;
 mod reclaim;
@@ -33,7 +35,9 @@ mod window;
 mod tests;
 
 pub use fill::{FillError, Filled, Frame, Frames};
+pub use entry::PIECES;
 pub use flush::{Dropped, Flush};
+pub use log::FenceLog;
 pub use paging::Paging;
 pub use pool::{Pool, Table};
 pub use shadow::{Config, Context, NewError, Shadow, Statistics, Switched, View};

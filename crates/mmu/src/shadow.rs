@@ -110,6 +110,8 @@ pub struct Statistics {
     pub fills: u64,
     /// Of those, the ones that found their leaf present already.
     pub spurious: u64,
+    /// Leaves installed because they lay beside one that was asked for.
+    pub around: u64,
     /// Contexts created.
     pub created: u64,
     /// Contexts evicted, for their slot or their tables.

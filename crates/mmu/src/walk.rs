@@ -68,6 +68,8 @@ pub struct Translation {
     pub level: u32,
     /// The leaf as it is in memory now, with A (and for a store D) set.
     pub pte: Pte,
+    /// Where the leaf is.
+    pub at: GuestPhys,
     /// Whether G is set in the leaf or in a pointer on the way to it.
     pub global: bool,
 }
@@ -160,6 +162,7 @@ pub fn walk_with(
             page,
             level,
             pte: used,
+            at,
             global: global || pte.is_global(),
         });
     }
@@ -191,6 +194,7 @@ fn identity(va: GuestVirt) -> Translation {
         page,
         level: LEVEL,
         pte: Pte::new(page.0, FLAGS),
+        at: GuestPhys(0),
         global: false,
     }
 }

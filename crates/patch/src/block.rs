@@ -29,6 +29,9 @@ pub struct CacheEntry {
 /// A site that no guest can have: the address is odd.
 pub const NO_SITE: u64 = 1;
 
+/// Fences that the fence log remembers.
+pub const FENCE_LOG: usize = 256;
+
 /// An address-space context that a guest's `satp` write may switch to without leaving the gate.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -116,6 +119,15 @@ pub struct HartBlock {
     pub slow_interrupt: u64,
     /// Slow-path entry for [`Exit::Emulate`], the instruction word in `t2`.
     pub slow_emulate: u64,
+    /// Where the routine of `sfence.vma` with an address and no ASID goes on.
+    pub fence_address: u64,
+    /// Fences that the gate carried out, in all address spaces, since the start. The address of
+    /// each is in the fence log, at the count modulo its length.
+    pub fences: u64,
+    /// Value of `fences` up to which all contexts in the context table have seen every fence.
+    pub fences_seen: u64,
+    /// Address of the fence log: [`FENCE_LOG`] guest-virtual addresses.
+    pub fence_log: u64,
     /// What to add to a host-physical address to reach it in the direct map.
     pub direct_map: u64,
     /// Address of the emulation map.
@@ -153,7 +165,7 @@ pub struct HartBlock {
 }
 
 /// Bytes of the fields between the padding and the cache.
-const FIELDS: usize = size_of::<Hart>() + 8 * (6 + 24 + KINDS);
+const FIELDS: usize = size_of::<Hart>() + 8 * (6 + 28 + KINDS);
 const FIELDS_AT: usize = 4096 - FIELDS;
 
 const _: () = {

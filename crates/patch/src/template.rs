@@ -138,7 +138,7 @@ impl Maker {
             Instruction::Csr(access) => template.csr(access)?,
             Instruction::Sret => template.sret(),
             Instruction::Wfi => template.wfi(),
-            Instruction::SfenceVma { .. } => template.emulate(),
+            Instruction::SfenceVma { address, asid } => template.sfence_vma(*address, *asid),
             _ => return None,
         }
         let code = template.code.finish();
@@ -504,7 +504,13 @@ impl Template<'_> {
         // No guest can have the `satp` of an empty entry, but any can write it: only the hardware's
         // `satp` (Bare, in an empty entry: the guest would own all memory) tells.
         self.code.beq(Reg::T3, Reg::X0, unknown);
-        self.store(Reg::T1, slot!(hart.satp));
+        // A context that has not seen every fence must be brought up to date first.
+        self.load(Reg::T1, slot!(fences));
+        self.load(Reg::T3, slot!(fences_seen));
+        self.code.bne(Reg::T3, Reg::T1, unknown);
+        self.emit(e::ld(Reg::T3, 0, Reg::T2));
+        self.store(Reg::T3, slot!(hart.satp));
+        self.emit(e::ld(Reg::T3, 8, Reg::T2));
         self.store(Reg::T3, slot!(satp_vs));
         self.switch(Reg::T3);
         self.emit(e::ld(Reg::T3, 16, Reg::T2));
@@ -555,6 +561,24 @@ impl Template<'_> {
 
         self.code.place(to_supervisor);
         self.leave_unless_interrupted(Some(Reg::T1));
+    }
+
+    /// `sfence.vma`. The form with an address and no ASID, which kernels use after every page fault,
+    /// mostly finds nothing to forget: the gate has code of its own for it, common to all routines,
+    /// which takes the address in `t1` and the word in `t2`. The others forget whole address
+    /// spaces, or one address of one that need not be the current one: the reference emulator and
+    /// the shadow do that.
+    fn sfence_vma(&mut self, address: Reg, asid: Reg) {
+        if address == Reg::X0 || asid != Reg::X0 {
+            return self.emulate();
+        }
+        let source = self.guest(address, Reg::T1);
+        if source != Reg::T1 {
+            self.emit(e::addi(Reg::T1, source, 0));
+        }
+        self.code.li(Reg::T2, self.word);
+        self.load(Reg::T3, slot!(fence_address));
+        self.emit(e::jalr(Reg::X0, 0, Reg::T3));
     }
 
     /// `wfi`: does nothing when an interrupt is pending; else the hart is given up.

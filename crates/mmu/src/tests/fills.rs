@@ -1,7 +1,7 @@
 //! Statements about what a fill maps.
 
 use super::guest::Guest;
-use super::memory::{CROOKED, DEVICE};
+use super::memory::{CROOKED, DEVICE, HUGE};
 use super::{WINDOW, from_vs, from_vu};
 use crate::fill::{FillError, Filled, Frame};
 use crate::flush::Flush;
@@ -303,4 +303,22 @@ fn the_guest_cannot_have_the_window() {
         }
         super::invariants::check(&guest.shadow);
     }
+}
+
+#[test]
+fn a_leaf_of_512_gib_stays_one_unless_the_window_is_in_it() {
+    let mut guest = Guest::paged(SV48);
+    guest.memory.map(guest.satp, 0, 3, HUGE, RW | AD);
+    guest.memory.map(guest.satp, u64::MAX, 3, HUGE, RW | AD);
+    guest.install(0x1234, from_vs(Kind::Load));
+    let below = WINDOW.0 - 8;
+    guest.install(below, from_vs(Kind::Load));
+    let leaf = |va| {
+        guest
+            .leaf(View::Vs, va)
+            .map(|(page, _, level)| (page, level))
+    };
+    assert_eq!(leaf(0), Some((2 * HUGE, 3)));
+    assert_eq!(leaf(below), Some((2 * HUGE + (507 << 30), 2)));
+    super::invariants::check(&guest.shadow);
 }

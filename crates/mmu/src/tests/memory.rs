@@ -12,14 +12,17 @@ use std::collections::BTreeMap;
 pub(crate) const TABLES: u64 = 0x8000_0000;
 /// RAM that is nowhere aligned to 2 MiB in the host as it is in the guest.
 pub(crate) const CROOKED: u64 = 0x1_0000_0000;
+/// 512 GiB of RAM, aligned to as much.
+pub(crate) const HUGE: u64 = 1 << 39;
 /// A device.
 pub(crate) const DEVICE: u64 = 0x1000_0000;
 
 /// RAM: guest-physical address, bytes, host address.
-const RAM: [(u64, u64, u64); 3] = [
+const RAM: [(u64, u64, u64); 4] = [
     (0x8000_0000, 0x8000_0000, 0x4_8000_0000),
     (CROOKED, 0x4000_0000, 0x6_0000_1000),
     (0x1_8000_0000, 0x4020_0000, 0x7_0000_0000),
+    (HUGE, HUGE, 2 * HUGE),
 ];
 
 #[derive(Clone, Default)]

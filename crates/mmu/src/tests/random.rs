@@ -4,7 +4,7 @@
 use super::WINDOW;
 use super::invariants;
 use super::machine::Machine;
-use super::memory::{CROOKED, DEVICE};
+use super::memory::{CROOKED, DEVICE, HUGE};
 use crate::shadow::View;
 use crate::walk::{Access, GuestMemory, Kind};
 use isa::address::GuestPhys;
@@ -35,7 +35,7 @@ const PROBES: [u64; 17] = [
 ];
 
 /// Where leaves lead: RAM (two pages in one megapage), more of it, crooked RAM, a device.
-const TARGETS: [u64; 8] = [
+const TARGETS: [u64; 9] = [
     0xa000_0000,
     0xa000_1000,
     0xa020_0000,
@@ -44,6 +44,7 @@ const TARGETS: [u64; 8] = [
     CROOKED + 0x20_0000,
     DEVICE,
     0x1_8020_0000,
+    HUGE,
 ];
 
 /// The guest's address spaces: modes and ASIDs. Two have the same ASID.
