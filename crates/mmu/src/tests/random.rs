@@ -34,7 +34,7 @@ const PROBES: [u64; 17] = [
     0xffff_ffff_ffff_f000,
 ];
 
-/// Where leaves lead: RAM (two pages in one megapage), more of it, crooked RAM, a device.
+/// Where leaves lead: RAM (two pages in one megapage, more of it, crooked, very large), a device.
 const TARGETS: [u64; 9] = [
     0xa000_0000,
     0xa000_1000,
