@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// How many of a failed command's last lines are shown.
 const LAST_LINES: usize = 40;
 
+/// How long a step may go on without a word where there is no terminal.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Says one line.
 pub fn say(line: &str) {
     eprintln!("{line}");
@@ -33,10 +36,16 @@ pub fn step(what: &str, command: &mut Command) -> Result<()> {
     // The command holds the pipe's other end, which must close when the child has ended.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut last = VecDeque::new();
+    let mut reported = began;
     for line in BufReader::new(reader).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
-        if let (Some(bar), false) = (&bar, line.is_empty()) {
-            bar.set_message(line.clone());
+        match &bar {
+            Some(bar) if !line.is_empty() => bar.set_message(line.clone()),
+            None if reported.elapsed() > PATIENCE => {
+                say(&format!("  [{}] {line}", seconds(began.elapsed())));
+                reported = Instant::now();
+            }
+            _ => {}
         }
         last.push_back(line);
         if last.len() > LAST_LINES {
