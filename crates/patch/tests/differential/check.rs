@@ -2,13 +2,14 @@
 
 use isa::csr::{self, sstatus};
 use isa::decode::{CsrOp, Instruction, Source};
+use isa::reg::Reg;
 use patch::Kind;
 use vcpu::{Effect, Mode};
 
 use crate::interpreter::{Csrs, Machine, Stop, with_sd};
 use crate::state::{
-    CACHE, CODE, Context, GATE_VS, GATE_VU, SLOW_EMULATE, SLOW_INTERRUPT, State, Variant, word,
-    write_context, write_hart, write_spilled,
+    CACHE, CODE, Context, FENCE_ADDRESS, GATE_VS, GATE_VU, SLOW_EMULATE, SLOW_INTERRUPT, State,
+    Variant, word, write_context, write_hart, write_spilled,
 };
 
 /// How a routine must end.
@@ -20,6 +21,15 @@ pub enum End {
     Interrupt,
     /// In the slow path, with nothing changed and the instruction still to be carried out.
     Emulate,
+    /// In the gate's own code for a fence of one address, with nothing changed.
+    Fence,
+}
+
+impl End {
+    /// Whether the instruction has been carried out.
+    fn is_done(self) -> bool {
+        matches!(self, End::Returns | End::Interrupt)
+    }
 }
 
 /// What a run that was right came to.
@@ -58,10 +68,12 @@ pub fn check(
         Stop::Sret => End::Returns,
         Stop::Jump(SLOW_INTERRUPT) => End::Interrupt,
         Stop::Jump(SLOW_EMULATE) => End::Emulate,
+        Stop::Jump(FENCE_ADDRESS) => End::Fence,
         Stop::Jump(target) => return Err(format!("jumps to {target:#x}")),
     };
     equal("the end", end, expected.end)?;
-    check_registers(word, &expected, &after)?;
+    check_registers(&expected, &after)?;
+    check_arguments(word, instruction, &expected, &after)?;
     check_csrs(variant, &expected, &before, &after)?;
     check_block(variant, instruction, &expected, &before, &after)?;
     check_fences(variant, &after)?;
@@ -83,13 +95,9 @@ fn expect(
     let effect = hart
         .execute(features, &state.counters(), instruction, word)
         .map_err(|trap| format!("the reference emulator raises {trap:?}"))?;
-    if must_emulate(instruction, effect, state) {
+    if let Some(end) = leaves(instruction, effect, state) {
         let (hart, context) = (state.hart.clone(), state.context);
-        return Ok(Expected {
-            end: End::Emulate,
-            hart,
-            context,
-        });
+        return Ok(Expected { end, hart, context });
     }
     let end = match hart.pending_interrupt() {
         Some(_) => End::Interrupt,
@@ -105,10 +113,13 @@ fn expect(
     Ok(Expected { end, hart, context })
 }
 
-/// Whether an instruction needs the monitor. Nothing else may be left to it: a routine that always
-/// gave up would be right, and useless.
-fn must_emulate(instruction: &Instruction, effect: Effect, state: &State) -> bool {
-    match instruction {
+/// Where a routine leaves its instruction to, if it may. Any other must be carried out: a routine that
+/// always gave up would be right, and useless.
+fn leaves(instruction: &Instruction, effect: Effect, state: &State) -> Option<End> {
+    let leaves = match instruction {
+        Instruction::SfenceVma { address, asid } if *address != Reg::X0 && *asid == Reg::X0 => {
+            return Some(End::Fence);
+        }
         Instruction::SfenceVma { .. } => true,
         Instruction::Wfi => effect == Effect::Wfi && !state.hart.ends_wait(),
         Instruction::Csr(access) if access.csr == csr::SATP && access.writes() => {
@@ -117,31 +128,47 @@ fn must_emulate(instruction: &Instruction, effect: Effect, state: &State) -> boo
                 Source::Immediate(value) => u64::from(value),
             };
             let plain = access.op == CsrOp::Write && !access.reads();
-            !plain || state.known(written).is_none()
+            !plain || state.unseen_fences || state.known(written).is_none()
         }
         _ => false,
-    }
+    };
+    leaves.then_some(End::Emulate)
 }
 
-fn check_registers(word: u32, expected: &Expected, after: &Machine) -> Result<(), String> {
+fn check_registers(expected: &Expected, after: &Machine) -> Result<(), String> {
     let returns = expected.end == End::Returns;
     for register in 0..32 {
-        let name = format_args!("x{register}").to_string();
         let wanted = match register {
             5 if !returns => CACHE,
-            // Scratch: in the slow path the guest's values are in the block. t2 is an argument.
-            7 if expected.end == End::Emulate => {
-                equal("the word in t2", after.x[7] as u32, word)?;
-                continue;
-            }
+            // Scratch: outside the guest, its values are in the block.
             6 | 7 | 28 if !returns => continue,
             _ => expected.hart.x[register],
         };
         if after.x[register] != wanted {
-            equal(&name, after.x[register], wanted)?;
+            equal(&format!("x{register}"), after.x[register], wanted)?;
         }
     }
     Ok(())
+}
+
+/// What the code that an instruction is left to finds in the scratch registers.
+fn check_arguments(
+    word: u32,
+    instruction: &Instruction,
+    expected: &Expected,
+    after: &Machine,
+) -> Result<(), String> {
+    if !expected.end.is_done() {
+        equal("the word in t2", after.x[7] as u32, word)?;
+    }
+    match instruction {
+        Instruction::SfenceVma { address, .. } if expected.end == End::Fence => equal(
+            "the address in t1",
+            after.x[6],
+            expected.hart.x[address.index()],
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// The hardware's CSRs: FS, VS and the CSRs that VU code feels are the guest's, `satp` and `stvec`
@@ -169,10 +196,10 @@ fn check_csrs(
             hart.x[5]
         },
         // The slow path steps back to an instruction that is left to it.
-        sepc: if expected.end == End::Emulate {
-            hart.pc.wrapping_add(4)
-        } else {
+        sepc: if expected.end.is_done() {
             hart.pc
+        } else {
+            hart.pc.wrapping_add(4)
         },
         satp,
         ..before.csrs.clone()

@@ -49,7 +49,8 @@ fn a_routine_without_one_of_its_instructions_is_found_out() {
             fence_on_switch: true,
         },
     };
-    let mut words = vec![Word::sret(), Word::wfi(), Word::sfence_vma(10, 0)];
+    let mut words = vec![Word::sret(), Word::wfi()];
+    words.extend([(0, 0), (10, 0), (5, 0), (28, 0), (10, 11)].map(|(a, b)| Word::sfence_vma(a, b)));
     // Live registers and scratch registers. Where a form cannot give what the CSR's rule forbids, as
     // csrrc with sie, the instructions for the rule do nothing: such words are left out.
     for (rd, source) in [(10, 11), (5, 6), (7, 28)] {

@@ -17,6 +17,7 @@ pub const CACHE: u64 = 0xffff_ffc0_1234_6000;
 pub const CONTEXTS: u64 = 0xffff_ffc0_2000_0000;
 pub const SLOW_INTERRUPT: u64 = 0xffff_ffc0_0000_1234;
 pub const SLOW_EMULATE: u64 = 0xffff_ffc0_0000_1278;
+pub const FENCE_ADDRESS: u64 = 0xffff_ffc0_0000_12bc;
 pub const GATE_VS: u64 = 0xffff_ffc0_0000_1000;
 pub const GATE_VU: u64 = 0xffff_ffc0_0000_2000;
 
@@ -179,6 +180,8 @@ pub struct State {
     pub context: Context,
     /// The context table.
     pub contexts: Vec<ContextEntry>,
+    /// Whether the gate carried out fences that not every context has seen.
+    pub unseen_fences: bool,
     /// Values of the counters, and of everything whose value must not matter.
     pub noise: Random,
 }
@@ -238,6 +241,7 @@ impl State {
             hart,
             context,
             contexts,
+            unseen_fences: random.below(3) == 0,
             noise: Random(random.next()),
         };
         state.settle();
@@ -282,6 +286,9 @@ impl State {
         block[word!(gate_vu)] = GATE_VU;
         block[word!(slow_interrupt)] = SLOW_INTERRUPT;
         block[word!(slow_emulate)] = SLOW_EMULATE;
+        block[word!(fence_address)] = FENCE_ADDRESS;
+        let fences = block[word!(fences)];
+        block[word!(fences_seen)] = fences.wrapping_sub(self.unseen_fences.into());
         block[word!(contexts)] = CONTEXTS;
         block[word!(sstatus_mask)] = maker.features.sstatus;
         block[word!(extension_mask)] = maker.features.sstatus & (sstatus::FS | sstatus::VS);

@@ -103,9 +103,7 @@ pub fn all_of_csr(csr: u16) -> impl Iterator<Item = Word> {
         .map(move |(form, rd, source)| Word::csr(csr, form, rd, source))
 }
 
-/// `sret`, `wfi`, and `sfence.vma` with every pair of operands.
-pub fn all_others() -> impl Iterator<Item = Word> {
-    let fences =
-        (0..32).flat_map(|address| (0..32).map(move |asid| Word::sfence_vma(address, asid)));
-    [Word::sret(), Word::wfi()].into_iter().chain(fences)
+/// `sfence.vma` with every pair of operands.
+pub fn all_fences() -> impl Iterator<Item = Word> {
+    (0..32).flat_map(|address| (0..32).map(move |asid| Word::sfence_vma(address, asid)))
 }

@@ -5,3 +5,4 @@ mod full;
 mod host;
 mod model;
 mod placing;
+mod ranges;
