@@ -251,21 +251,26 @@ vu_fill:
   j slow_trap
 
 # ---------------------------------------------------------------------------------------------
-# sfence.vma of one address in all address spaces: t1 = address, t2 = the instruction word. If
-# neither view of the current context translates the address, there is nothing to forget now; the
-# other contexts learn of the fence from the log before they are used again.
-.macro find_leaf
+# sfence.vma of one address in all address spaces: t1 = address, t2 = the instruction word. What
+# the two views of the current context have for the address is dropped here, if it is a page that
+# no patches are in; the other contexts learn of the fence from the log before they are used again.
+
+# Drops the leaf of address t1 under the root at t2; leaves for fence_slow where an entry on the
+# way has one of the \slow bits, or the leaf is a superpage. t5 = direct map; clobbers t3, t4, t6.
+.macro drop_leaf slow
   ld t4, {root_shift}(t0)
 1:
   srl t3, t1, t4
   andi t3, t3, 0x1ff
   slli t3, t3, 3
-  add t3, t3, t2
-  ld t3, 0(t3)
-  andi t2, t3, 1                        # V
-  beqz t2, 2f
-  andi t2, t3, {leaf_or_pieces}         # a leaf, or the pieces of the guest's leaf
-  bnez t2, fence_slow
+  add t2, t2, t3
+  ld t3, 0(t2)
+  andi t6, t3, 1                        # V
+  beqz t6, 3f
+  andi t6, t3, \slow
+  bnez t6, fence_slow
+  andi t6, t3, 0xe                      # R W X: a leaf
+  bnez t6, 2f
   slli t3, t3, 10
   srli t3, t3, 20
   slli t3, t3, 12
@@ -273,6 +278,11 @@ vu_fill:
   addi t4, t4, -9
   j 1b
 2:
+  addi t4, t4, -12
+  bnez t4, fence_slow
+  sd zero, 0(t2)
+  sfence.vma t1, zero
+3:
 .endm
 
 .balign 64
@@ -281,14 +291,15 @@ fence_address:
   sd t2, {exit_word}(t0)
   sd t4, {T4}(t0)
   sd t5, {T5}(t0)
+  sd t6, {T6}(t0)
   ld t5, {direct_map}(t0)
   ld t2, {root}(t0)
-  find_leaf
+  drop_leaf {pieces_or_execute}
   ld t2, {satp_vu}(t0)
   slli t2, t2, 20
   srli t2, t2, 8
   add t2, t2, t5
-  find_leaf
+  drop_leaf {pieces}
   ld t2, {fences}(t0)
   ld t3, {fence_log}(t0)
   andi t4, t2, {fence_log_mask}
@@ -302,11 +313,13 @@ fence_address:
   ld t3, {T3}(t0)
   ld t4, {T4}(t0)
   ld t5, {T5}(t0)
+  ld t6, {T6}(t0)
   csrrw t0, sscratch, t0
   sret
 fence_slow:
   ld t4, {T4}(t0)
   ld t5, {T5}(t0)
+  ld t6, {T6}(t0)
   ld t2, {exit_word}(t0)
   j slow_emulate
 
