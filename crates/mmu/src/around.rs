@@ -8,7 +8,7 @@ use crate::entry::{Owner, Place};
 use crate::fill::Frames;
 use crate::shadow::{Shadow, View};
 use crate::walk::{Access, GuestMemory, Translation};
-use isa::address::{GuestPhys, GuestVirt};
+use isa::address::{GuestPhys, GuestVirt, PAGE_SIZE};
 use isa::pte::Pte;
 
 /// Leaves that are looked at together: as many bytes of the guest's table as two cache lines have.
@@ -48,6 +48,8 @@ impl Shadow {
         };
         let first = index - index % GROUP;
         let first_leaf = GuestPhys(translation.at.0 - 8 * (index - first) as u64);
+        let is_shared = step.owner == Owner::Shared(paging);
+        let by_pointer = translation.global && !translation.pte.is_global();
         for neighbour in 0..GROUP {
             if self.tables.read(table, first + neighbour) != Pte(0) {
                 continue;
@@ -74,18 +76,22 @@ impl Shadow {
             if pte.is_global() && !translation.global {
                 continue;
             }
+            // Only a pointer above makes the neighbours of a global leaf global too.
+            if is_shared && !pte.is_global() && !by_pointer {
+                continue;
+            }
             let Some((leaf, rights)) =
                 self.plan_for(memory, frames, neighbour_va, &translation, paging, view)
             else {
                 continue;
             };
-            if rights.execute && view == View::Vs && step.owner != Owner::Shared(paging) {
+            if rights.execute && view == View::Vs && !is_shared {
                 continue;
             }
             self.tables.write(table, first + neighbour, leaf.pte);
             self.statistics.around += 1;
             if rights.write {
-                frames.mapped_writable(leaf.gpa, 1);
+                frames.mapped_writable(leaf.gpa, PAGE_SIZE);
             }
             if leaf.is_copy {
                 frames.mapped_copy(leaf.gpa, neighbour_va);

@@ -219,7 +219,8 @@ impl Shadow {
         view: View,
     ) -> Option<(Leaf, Rights)> {
         let wanted = Rights::of(translation, paging, view == View::Vu)?;
-        self.plan(memory, frames, va, translation, wanted, view).ok()
+        self.plan(memory, frames, va, translation, wanted, view)
+            .ok()
     }
 
     /// The largest leaf that can stand for the guest's at `va`, and the rights it has.

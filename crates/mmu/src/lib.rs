@@ -34,8 +34,8 @@ mod window;
 #[allow(unused_must_use, reason = "statements have no hardware to flush")]
 mod tests;
 
-pub use fill::{FillError, Filled, Frame, Frames};
 pub use entry::PIECES;
+pub use fill::{FillError, Filled, Frame, Frames};
 pub use flush::{Dropped, Flush};
 pub use log::FenceLog;
 pub use paging::Paging;

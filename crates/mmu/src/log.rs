@@ -34,7 +34,8 @@ impl Shadow {
         let mut switched = self.switch(hart, satp)?;
         let to = self.current[hart];
         if to != from {
-            let dropped = self.catch_up(to, log);
+            let modes = [from, to].map(|slot| self.contexts.get(slot).paging);
+            let dropped = self.catch_up(to, log, modes[0] != modes[1]);
             switched.dropped = switched.dropped.and(dropped);
         }
         Some(switched)
@@ -73,12 +74,20 @@ impl Shadow {
         shared.and(self.drop_private(slot, va, Extent::GuestLeaf))
     }
 
-    fn catch_up(&mut self, slot: u16, log: FenceLog) -> Dropped {
+    /// Carries out in the context in `slot` what it has not seen. What it shares has seen all that
+    /// was logged by contexts of its mode; so it need not be dropped, when the log does not go back
+    /// far enough, unless the hart comes from another mode.
+    fn catch_up(&mut self, slot: u16, log: FenceLog, from_other_mode: bool) -> Dropped {
         let seen = self.contexts.get(slot).fences_seen;
         self.contexts.get_mut(slot).fences_seen = log.count;
         let length = log.addresses.len() as u64;
         if log.count - seen > length {
-            return self.empty_context(slot, true);
+            let dropped = self.empty_context(slot, true);
+            if from_other_mode {
+                let paging = self.contexts.get(slot).paging;
+                return dropped.and(self.empty_shared(paging));
+            }
+            return dropped;
         }
         let mut dropped = Dropped::NONE;
         for number in seen..log.count {

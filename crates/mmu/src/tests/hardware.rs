@@ -85,6 +85,15 @@ impl Hardware {
         }
     }
 
+    /// Forgets what it has read of `level` for `va`.
+    pub(crate) fn forget(&mut self, va: GuestVirt, level: u32) {
+        let prefix = va.0 >> (12 + 9 * level);
+        for hart in &mut self.harts {
+            hart.cache
+                .retain(|(_, at, of), _| (*at, *of) != (level, prefix));
+        }
+    }
+
     /// Carries out `flush` on every hart. A fence of an address leaves pointers in place: it orders
     /// only leaves, and what was not valid.
     pub(crate) fn flush(&mut self, flush: Flush) {

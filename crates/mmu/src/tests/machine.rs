@@ -9,6 +9,7 @@ use super::naive::{self, Wish};
 use super::{WINDOW, WINDOW_ENTRIES, config, pool};
 use crate::fill::{FillError, Filled, Frame, Frames};
 use crate::flush::{Dropped, Flush};
+use crate::log::FenceLog;
 use crate::paging::size;
 use crate::shadow::{Config, Shadow, View};
 use crate::walk::{Access, GuestMemory, Kind, walk};
@@ -26,6 +27,9 @@ pub(crate) struct Machine {
     history: History,
     /// The guest's `satp` of each hart.
     satps: Vec<Satp>,
+    /// The fences of an address in all spaces, where contexts that are not current see them late.
+    log: Option<Vec<u64>>,
+    fences: u64,
     /// What each hart has executed in VS, by virtual address: host addresses.
     executed: Vec<BTreeMap<u64, u64>>,
     /// Accesses that ended in memory.
@@ -54,8 +58,15 @@ impl Machine {
             history: History::new(probes),
             satps: std::vec![Satp(0); harts],
             executed: std::vec![BTreeMap::new(); harts],
+            log: None,
+            fences: 0,
             done: 0,
         }
+    }
+
+    /// Logs fences instead of carrying them out in all contexts, on the one hart that there is.
+    pub(crate) fn log_fences(&mut self) {
+        self.log = Some(std::vec![0; 3]);
     }
 
     /// The guest has written its tables.
@@ -67,14 +78,32 @@ impl Machine {
 
     pub(crate) fn switch(&mut self, hart: usize, satp: Satp) {
         self.satps[hart] = satp;
-        let switched = self.shadow.switch(hart, satp).expect("a mode");
+        let switched = match &self.log {
+            Some(addresses) => {
+                let log = FenceLog {
+                    count: self.fences,
+                    addresses,
+                };
+                self.shadow.switch_logged(hart, satp, log)
+            }
+            None => self.shadow.switch(hart, satp),
+        };
+        let switched = switched.expect("a mode");
         self.apply(switched.dropped);
         self.record();
     }
 
     pub(crate) fn fence(&mut self, address: Option<u64>, asid: Option<u16>) {
         self.history.fence(address, asid);
-        let dropped = self.shadow.fence(address.map(GuestVirt), asid);
+        let dropped = match (&mut self.log, address, asid) {
+            (Some(log), Some(va), None) => {
+                let length = log.len() as u64;
+                log[(self.fences % length) as usize] = va;
+                self.fences += 1;
+                self.shadow.fence_current(0, GuestVirt(va))
+            }
+            _ => self.shadow.fence(address.map(GuestVirt), asid),
+        };
         self.apply(dropped);
         self.record();
     }
@@ -123,6 +152,10 @@ impl Machine {
     fn apply(&mut self, dropped: Dropped) {
         if dropped.vs_executable {
             self.executed.iter_mut().for_each(BTreeMap::clear);
+        }
+        // The hardware may have forgotten all but the way to the window.
+        for entry in 0..WINDOW_ENTRIES.len() as u64 {
+            self.hardware.forget(WINDOW.add(entry << 30), 2);
         }
         self.check_window();
         self.hardware.flush(dropped.flush);
@@ -222,7 +255,12 @@ impl Machine {
             .shadow
             .fill(&self.memory, &self.keeper, hart, va, &translation, access);
         match filled {
-            Ok(Filled::Installed(dropped)) => self.apply(dropped),
+            Ok(Filled::Installed(dropped)) => {
+                self.apply(dropped);
+                let (memory, keeper) = (&self.memory, &self.keeper);
+                self.shadow
+                    .fill_around(memory, keeper, hart, va, &translation, access);
+            }
             Ok(Filled::Spurious) => self.hardware.flush(Flush::Address(va)),
             Ok(Filled::ExecuteOnly) => {
                 assert_eq!(access.kind, Kind::Load);

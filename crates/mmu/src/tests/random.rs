@@ -217,8 +217,7 @@ fn entry_at(machine: &Machine, satp: Satp, va: u64, depth: u32) -> GuestPhys {
 }
 
 /// Lets `steps` happen. Gives how many accesses ended in memory.
-fn run(pages: usize, harts: usize, asid_bits: u32, world: &World, steps: &[Step]) -> usize {
-    let mut machine = Machine::new(pages, harts, asid_bits, world.probes.clone());
+fn run(mut machine: Machine, harts: usize, world: &World, steps: &[Step]) -> usize {
     let spaces: Vec<Satp> = world
         .spaces
         .iter()
@@ -299,7 +298,8 @@ proptest! {
         world in world(),
         steps in steps(),
     ) {
-        run(pages, 1, asid_bits, &world, &steps);
+        let machine = Machine::new(pages, 1, asid_bits, world.probes.clone());
+        run(machine, 1, &world, &steps);
     }
 
     #[test]
@@ -308,6 +308,18 @@ proptest! {
         world in world(),
         steps in steps(),
     ) {
-        run(pages, 2, 16, &world, &steps);
+        let machine = Machine::new(pages, 2, 16, world.probes.clone());
+        run(machine, 2, &world, &steps);
+    }
+
+    #[test]
+    fn a_hart_that_logs_its_fences_sees_only_what_the_architecture_allows(
+        pages in prop_oneof![1 => Just(16_usize), 2 => 24_usize..80],
+        world in world(),
+        steps in steps(),
+    ) {
+        let mut machine = Machine::new(pages, 1, 16, world.probes.clone());
+        machine.log_fences();
+        run(machine, 1, &world, &steps);
     }
 }
