@@ -1,5 +1,6 @@
 //! Tests: statements about the walk and the shadow, and random histories against models.
 
+mod ahead;
 mod contexts;
 mod fences;
 mod fills;
