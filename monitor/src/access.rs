@@ -17,24 +17,39 @@ use super::window;
 /// What a load puts into its register: `bytes` bytes of `value`, extended.
 fn extend(value: u64, access: &MemoryAccess) -> u64 {
     let unused = 64 - 8 * u32::from(access.width);
-    if access.signed { ((value << unused) as i64 >> unused) as u64 } else { value << unused >> unused }
+    if access.signed {
+        ((value << unused) as i64 >> unused) as u64
+    } else {
+        value << unused >> unused
+    }
 }
 
 impl Vm {
     /// Carries out a load or store of the device at `address`; false when no device takes it.
-    pub fn access_device(&mut self, block: &mut HartBlock, instruction: Option<Instruction>, address: GuestPhys) -> bool {
+    pub fn access_device(
+        &mut self,
+        block: &mut HartBlock,
+        instruction: Option<Instruction>,
+        address: GuestPhys,
+    ) -> bool {
         let access = match instruction {
             // Devices have no registers for floating-point numbers.
             Some(Instruction::Load(access) | Instruction::Store(access)) if !access.float => access,
             _ => return false,
         };
         let request = if let Some(Instruction::Load(_)) = instruction {
-            let Ok(value) = self.board.read(address, access.width) else { return false };
-            block.hart.set_register(access.register, extend(value, &access));
+            let Ok(value) = self.board.read(address, access.width) else {
+                return false;
+            };
+            block
+                .hart
+                .set_register(access.register, extend(value, &access));
             Request::None
         } else {
             let value = block.hart.x[access.register.index()];
-            let Ok(request) = self.board.write(address, access.width, value) else { return false };
+            let Ok(request) = self.board.write(address, access.width, value) else {
+                return false;
+            };
             self.show_output();
             request
         };
@@ -45,7 +60,12 @@ impl Vm {
 
     /// A load of a page that is mapped for execution alone: it holds patches, or the guest reads it
     /// by MXR. False when it should be tried again, the copy being gone.
-    pub fn load_hidden(&mut self, block: &mut HartBlock, at: GuestVirt, translation: &Translation) -> bool {
+    pub fn load_hidden(
+        &mut self,
+        block: &mut HartBlock,
+        at: GuestVirt,
+        translation: &Translation,
+    ) -> bool {
         let address = translation.address;
         let instruction = self.fetch(block).ok().and_then(decode);
         let patched = self.patcher.borrow().pages().copy(address).is_some();
@@ -85,12 +105,22 @@ impl Vm {
             return self.deliver(block, vcpu::Trap::illegal(word));
         };
         let access = Access {
-            kind: if op == CboOp::Zero { AccessKind::Store } else { AccessKind::Load },
+            kind: if op == CboOp::Zero {
+                AccessKind::Store
+            } else {
+                AccessKind::Load
+            },
             user: block.hart.mode == Mode::User,
             sum: true,
             mxr: false,
         };
-        let translated = walk_with(&self.ram, self.walk_options, Satp(block.hart.satp), at, access);
+        let translated = walk_with(
+            &self.ram,
+            self.walk_options,
+            Satp(block.hart.satp),
+            at,
+            access,
+        );
         let address = match translated {
             Ok(translation) => translation.address.align_down(size),
             Err(fault) => {

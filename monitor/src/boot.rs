@@ -23,14 +23,24 @@ pub struct Translation {
 }
 
 /// The first Rust code: translation is on, the image is at its place in the window.
-extern "C" fn start(hart: u64, device_tree: HostPhys, image: HostPhys, modes: u64, max_asid: u64) -> ! {
+extern "C" fn start(
+    hart: u64,
+    device_tree: HostPhys,
+    image: HostPhys,
+    modes: u64,
+    max_asid: u64,
+) -> ! {
     let image = window::Image::new(image);
-    let translation = Translation { modes: modes as u16, max_asid: max_asid as u16 };
+    let translation = Translation {
+        modes: modes as u16,
+        max_asid: max_asid as u16,
+    };
     let tree = host::read_tree(device_tree).unwrap_or_else(|error| fault::stop(&error));
     if let Some(uart) = &tree.uart {
         console::use_uart(uart);
     }
     let host = host::Host::probe(hart, &tree, translation);
-    let layout = layout::plan(&image, device_tree, &tree).unwrap_or_else(|error| fault::stop(&error));
+    let layout =
+        layout::plan(&image, device_tree, &tree).unwrap_or_else(|error| fault::stop(&error));
     vm::run(image, &tree, &host, layout)
 }

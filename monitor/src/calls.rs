@@ -6,7 +6,8 @@ use isa::satp::Satp;
 use mmu::{Access, Fault as WalkFault, Kind as AccessKind, walk_with};
 use patch::HartBlock;
 use sbi::{
-    Call, FenceRange, HartStatus, Harts, Machine, MachineIds, Outcome, ResetKind, ResetReason, Start, StartError,
+    Call, FenceRange, HartStatus, Harts, Machine, MachineIds, Outcome, ResetKind, ResetReason,
+    Start, StartError,
 };
 use vcpu::{Cause, Hart, Trap};
 
@@ -27,8 +28,16 @@ impl Vm {
     pub fn call(&mut self, block: &mut HartBlock) {
         self.statistics.calls += 1;
         let argument = |n: usize| block.hart.x[10 + n];
-        let call = Call { extension: argument(7), function: argument(6), arguments: core::array::from_fn(argument) };
-        let mut service = Service { vm: self, block, reset: None };
+        let call = Call {
+            extension: argument(7),
+            function: argument(6),
+            arguments: core::array::from_fn(argument),
+        };
+        let mut service = Service {
+            vm: self,
+            block,
+            reset: None,
+        };
         let outcome = sbi::handle(&call, 0, &mut service);
         let reset = service.reset;
         let hart = &mut block.hart;
@@ -41,14 +50,18 @@ impl Vm {
                 hart.x[10] = a0 as u64;
                 hart.pc = hart.pc.wrapping_add(4);
             }
-            Outcome::Fault(fault) => self.deliver(block, Trap::exception(fault.cause, fault.address.0)),
+            Outcome::Fault(fault) => {
+                self.deliver(block, Trap::exception(fault.cause, fault.address.0))
+            }
             Outcome::Suspend { resume } => self.suspend(block, resume),
             Outcome::Stop => match reset {
                 Some((ResetKind::Shutdown, reason)) => {
                     self.power_off(block, u16::from(reason == ResetReason::SystemFailure));
                 }
                 Some((ResetKind::ColdReboot | ResetKind::WarmReboot, _)) => self.reset(block),
-                None => self.stop(format_args!("the guest stopped its only hart, and nothing can start it again")),
+                None => self.stop(format_args!(
+                    "the guest stopped its only hart, and nothing can start it again"
+                )),
             },
         }
     }
@@ -173,14 +186,23 @@ impl Machine for Service<'_> {
             };
             sbi::Fault { cause, address: at }
         };
-        let access = Access { kind: AccessKind::Load, user: false, sum: true, mxr: false };
+        let access = Access {
+            kind: AccessKind::Load,
+            user: false,
+            sum: true,
+            mxr: false,
+        };
         let mut bytes = [0; 8];
         for (offset, byte) in bytes.iter_mut().enumerate() {
             let at = at.add(offset as u64);
             let satp = Satp(self.block.hart.satp);
-            let translation =
-                walk_with(&self.vm.ram, self.vm.walk_options, satp, at, access).map_err(|kind| fault(kind, at))?;
-            [*byte] = self.vm.ram.bytes(translation.address).ok_or_else(|| fault(WalkFault::Access, at))?;
+            let translation = walk_with(&self.vm.ram, self.vm.walk_options, satp, at, access)
+                .map_err(|kind| fault(kind, at))?;
+            [*byte] = self
+                .vm
+                .ram
+                .bytes(translation.address)
+                .ok_or_else(|| fault(WalkFault::Access, at))?;
         }
         Ok(u64::from_le_bytes(bytes))
     }

@@ -34,7 +34,11 @@ impl Physical {
     fn read(&self, register: u64) -> u8 {
         // SAFETY: the host's device tree says that a UART's registers are here, and no Rust object is.
         unsafe {
-            if self.width == 4 { self.at(register).cast::<u32>().read_volatile() as u8 } else { self.at(register).read_volatile() }
+            if self.width == 4 {
+                self.at(register).cast::<u32>().read_volatile() as u8
+            } else {
+                self.at(register).read_volatile()
+            }
         }
     }
 
@@ -61,7 +65,11 @@ static UART: Mutex<Option<Physical>> = Mutex::new(None);
 
 /// Uses the host's UART from now on, with its receive interrupt on.
 pub fn use_uart(uart: &HostUart) {
-    let physical = Physical { base: uart.registers.base.0, shift: uart.register_shift, width: uart.access_width };
+    let physical = Physical {
+        base: uart.registers.base.0,
+        shift: uart.register_shift,
+        width: uart.access_width,
+    };
     physical.write(FIFO_CONTROL, 1);
     physical.write(INTERRUPT_ENABLE, 1);
     *UART.lock() = Some(physical);
@@ -78,7 +86,10 @@ pub fn send(bytes: &[u8]) {
     }
 }
 
-#[expect(deprecated, reason = "every firmware has the legacy call, the debug console only new ones")]
+#[expect(
+    deprecated,
+    reason = "every firmware has the legacy call, the debug console only new ones"
+)]
 fn firmware_send(byte: u8) {
     sbi_rt::legacy::console_putchar(byte.into());
 }
@@ -118,7 +129,9 @@ impl Write for Console {
 
 #[doc(hidden)]
 pub fn print(arguments: fmt::Arguments) {
-    Console.write_fmt(arguments).expect("the console takes everything");
+    Console
+        .write_fmt(arguments)
+        .expect("the console takes everything");
 }
 
 /// Prints one line of the monitor's own.

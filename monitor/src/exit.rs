@@ -7,7 +7,10 @@ use isa::address::{GuestPhys, GuestVirt};
 use isa::csr::{self as numbers, Exception, interrupt};
 use isa::decode::{Instruction, decode, length};
 use isa::satp::Satp;
-use mmu::{Access, Dropped, Fault, FenceLog, FillError, Filled, Flush, Kind as AccessKind, Translation, walk_with};
+use mmu::{
+    Access, Dropped, Fault, FenceLog, FillError, Filled, Flush, Kind as AccessKind, Translation,
+    walk_with,
+};
 use patch::block::{ContextEntry, ContextTable, Exit, FENCE_LOG};
 use patch::{HartBlock, Kind, Placed};
 use vcpu::{Effect, Mode, Trap};
@@ -41,7 +44,9 @@ impl Vm {
     /// The last thing before the guest runs: interrupts, context, and the hardware's `sstatus`.
     pub fn leave(&mut self, block: &mut HartBlock) {
         self.offer_input();
-        block.hart.set_pending(interrupt::SEI, self.board.external_pending(0));
+        block
+            .hart
+            .set_pending(interrupt::SEI, self.board.external_pending(0));
         if let Some(interrupt) = block.hart.pending_interrupt() {
             self.statistics.interrupts += 1;
             block.hart.take_trap(Trap::interrupt(interrupt));
@@ -64,7 +69,9 @@ impl Vm {
     fn follow_context(&mut self, block: &HartBlock) {
         let satp = block.hart.satp;
         if self.satp != Some(satp) {
-            self.shadow.follow(0, Satp(satp)).expect("routines switch to contexts that are remembered");
+            self.shadow
+                .follow(0, Satp(satp))
+                .expect("routines switch to contexts that are remembered");
             self.satp = Some(satp);
         }
     }
@@ -75,8 +82,14 @@ impl Vm {
         if self.satp == Some(satp) {
             return;
         }
-        let log = FenceLog { count: block.fences, addresses: &self.fence_log[..] };
-        let switched = self.shadow.switch_logged(0, Satp(satp), log).expect("satp holds offered modes alone");
+        let log = FenceLog {
+            count: block.fences,
+            addresses: &self.fence_log[..],
+        };
+        let switched = self
+            .shadow
+            .switch_logged(0, Satp(satp), log)
+            .expect("satp holds offered modes alone");
         if block.fences_seen != block.fences {
             // The contexts in the table have not seen the latest fences.
             self.contexts.clear();
@@ -88,7 +101,12 @@ impl Vm {
         block.satp_vu = switched.context.satp_vu;
         let root = Satp(switched.context.satp_vs);
         block.root = window::DIRECT_MAP + root.root().0;
-        block.root_shift = 30 + 9 * u64::from(root.mode() - 8);
+        let root_shift = 30 + 9 * u64::from(root.mode() - 8);
+        if block.root_shift != root_shift {
+            // A routine's switch keeps the mode: it changes neither this nor the site cache.
+            block.root_shift = root_shift;
+            self.contexts.clear();
+        }
         self.offer_context(block);
     }
 
@@ -143,19 +161,29 @@ impl Vm {
             Some(Exception::IllegalInstruction) if !user => self.illegal(block, value),
             Some(Exception::Breakpoint) if !user => self.breakpoint(block, value),
             Some(Exception::UserEcall) if !user => self.call(block),
-            Some(Exception::InstructionPage) => self.page_fault(block, AccessKind::Fetch, GuestVirt(value)),
+            Some(Exception::InstructionPage) => {
+                self.page_fault(block, AccessKind::Fetch, GuestVirt(value))
+            }
             Some(Exception::LoadPage) => self.page_fault(block, AccessKind::Load, GuestVirt(value)),
-            Some(Exception::StorePage) => self.page_fault(block, AccessKind::Store, GuestVirt(value)),
+            Some(Exception::StorePage) => {
+                self.page_fault(block, AccessKind::Store, GuestVirt(value))
+            }
             Some(exception) => self.deliver(block, Trap::exception(exception, value)),
-            None => self.stop(format_args!("the host raised exception {cause}, which the monitor does not know")),
+            None => self.stop(format_args!(
+                "the host raised exception {cause}, which the monitor does not know"
+            )),
         }
     }
 
     /// Makes the guest take an exception.
     pub fn deliver(&mut self, block: &mut HartBlock, trap: Trap) {
         let hart = &mut block.hart;
-        let fetch = [Exception::InstructionAccess, Exception::InstructionPage].map(|cause| cause as u64);
-        if fetch.contains(&trap.cause.scause()) && hart.mode == Mode::Supervisor && hart.pc == hart.stvec & !3 {
+        let fetch =
+            [Exception::InstructionAccess, Exception::InstructionPage].map(|cause| cause as u64);
+        if fetch.contains(&trap.cause.scause())
+            && hart.mode == Mode::Supervisor
+            && hart.pc == hart.stvec & !3
+        {
             self.stop(format_args!(
                 "the guest jumped into nothing: no instruction can be fetched at {:#x}, which is its trap vector too \
                  (sepc {:#x}, scause {}); check that the kernel was built for this machine and got enough memory",
@@ -177,7 +205,9 @@ impl Vm {
                 unsafe { csr::clear!("sie", interrupt::STI) };
             }
             9 => self.host_external(),
-            _ => self.stop(format_args!("the host raised interrupt {cause}, which the monitor does not know")),
+            _ => self.stop(format_args!(
+                "the host raised interrupt {cause}, which the monitor does not know"
+            )),
         }
     }
 
@@ -206,7 +236,8 @@ impl Vm {
     /// A routine left its instruction to the reference emulator.
     fn emulate_patched(&mut self, block: &mut HartBlock) {
         let word = block.exit_word as u32;
-        let instruction = decode(word).expect("a routine's word was decoded when the routine was made");
+        let instruction =
+            decode(word).expect("a routine's word was decoded when the routine was made");
         self.statistics.emulated(Kind::of(&instruction));
         self.emulate(block, &instruction, word);
     }
@@ -214,7 +245,10 @@ impl Vm {
     /// Carries out a privileged instruction with the reference emulator; false when it raised an
     /// exception in the guest.
     fn emulate(&mut self, block: &mut HartBlock, instruction: &Instruction, word: u32) -> bool {
-        let effect = match block.hart.execute(&self.features, &Clock, instruction, word) {
+        let effect = match block
+            .hart
+            .execute(&self.features, &Clock, instruction, word)
+        {
             Ok(effect) => effect,
             Err(trap) => {
                 self.deliver(block, trap);
@@ -256,7 +290,9 @@ impl Vm {
     /// Waits until an interrupt that the guest enabled in `sie` is pending.
     pub fn wait(&mut self, block: &mut HartBlock) {
         loop {
-            block.hart.set_pending(interrupt::SEI, self.board.external_pending(0));
+            block
+                .hart
+                .set_pending(interrupt::SEI, self.board.external_pending(0));
             if block.hart.ends_wait() {
                 return;
             }
@@ -271,10 +307,23 @@ impl Vm {
     }
 
     /// Patches the instruction at `at`, which was just carried out.
-    fn patch(&mut self, block: &mut HartBlock, at: GuestVirt, instruction: &Instruction, word: u32) {
-        let access = Access { kind: AccessKind::Fetch, user: false, sum: false, mxr: false };
+    fn patch(
+        &mut self,
+        block: &mut HartBlock,
+        at: GuestVirt,
+        instruction: &Instruction,
+        word: u32,
+    ) {
+        let access = Access {
+            kind: AccessKind::Fetch,
+            user: false,
+            sum: false,
+            mxr: false,
+        };
         let satp = Satp(self.satp.expect("a guest ran"));
-        let Ok(translation) = walk_with(&self.ram, self.walk_options, satp, at, access) else { return };
+        let Ok(translation) = walk_with(&self.ram, self.walk_options, satp, at, access) else {
+            return;
+        };
         let address = translation.address;
         // The instruction may have changed what its own address leads to.
         if self.ram.bytes(address).map(u32::from_le_bytes) != Some(word) {
@@ -328,13 +377,28 @@ impl Vm {
 
     /// A break in VS that the gate found no routine for.
     fn breakpoint(&mut self, block: &mut HartBlock, value: u64) {
-        let access = Access { kind: AccessKind::Fetch, user: false, sum: false, mxr: false };
+        let access = Access {
+            kind: AccessKind::Fetch,
+            user: false,
+            sum: false,
+            mxr: false,
+        };
         let at = GuestVirt(block.hart.pc);
-        let site = walk_with(&self.ram, self.walk_options, Satp(block.hart.satp), at, access)
-            .ok()
-            .map(|translation| translation.address)
-            .filter(|&address| self.ram.contains(address, 4) && self.patcher.borrow().pages().site(address).is_some());
-        let word = site.and_then(|site| self.ram.bytes(site)).map(u32::from_le_bytes);
+        let site = walk_with(
+            &self.ram,
+            self.walk_options,
+            Satp(block.hart.satp),
+            at,
+            access,
+        )
+        .ok()
+        .map(|translation| translation.address)
+        .filter(|&address| {
+            self.ram.contains(address, 4) && self.patcher.borrow().pages().site(address).is_some()
+        });
+        let word = site
+            .and_then(|site| self.ram.bytes(site))
+            .map(u32::from_le_bytes);
         match word.and_then(|word| Some((decode(word)?, word))) {
             Some((instruction, word)) => {
                 if self.emulate(block, &instruction, word) {
@@ -354,18 +418,32 @@ impl Vm {
             sum: !self.strict_sum || status & numbers::sstatus::SUM != 0,
             mxr: status & numbers::sstatus::MXR != 0,
         };
-        let translation = match walk_with(&self.ram, self.walk_options, Satp(hart.satp), at, access) {
+        let translation = match walk_with(&self.ram, self.walk_options, Satp(hart.satp), at, access)
+        {
             Ok(translation) => translation,
             Err(fault) => return self.deliver(block, fault_of(kind, fault, at)),
         };
         loop {
-            let filled =
-                self.shadow.fill(&self.ram, &Frames(&self.patcher), 0, at, &translation, access);
+            let filled = self.shadow.fill(
+                &self.ram,
+                &Frames(&self.patcher),
+                0,
+                at,
+                &translation,
+                access,
+            );
             match filled {
                 Ok(Filled::Installed(dropped)) => {
                     self.statistics.fills += 1;
                     self.apply(block, dropped);
-                    self.shadow.fill_around(&self.ram, &Frames(&self.patcher), 0, at, &translation, access);
+                    self.shadow.fill_around(
+                        &self.ram,
+                        &Frames(&self.patcher),
+                        0,
+                        at,
+                        &translation,
+                        access,
+                    );
                     self.offer_context(block);
                 }
                 Ok(Filled::Spurious) => csr::fence_address(at.0),
@@ -389,7 +467,9 @@ impl Vm {
                         window::WINDOW,
                     ))
                 }
-                Err(FillError::BeyondSv39(_)) => self.deliver(block, fault_of(kind, Fault::Access, at)),
+                Err(FillError::BeyondSv39(_)) => {
+                    self.deliver(block, fault_of(kind, Fault::Access, at))
+                }
                 Err(FillError::Rights) => self.deliver(block, fault_of(kind, Fault::Page, at)),
             }
             return;
@@ -397,7 +477,13 @@ impl Vm {
     }
 
     /// A guest's load or store of guest-physical `address`, which is not RAM.
-    fn device_access(&mut self, block: &mut HartBlock, kind: AccessKind, at: GuestVirt, address: GuestPhys) {
+    fn device_access(
+        &mut self,
+        block: &mut HartBlock,
+        kind: AccessKind,
+        at: GuestVirt,
+        address: GuestPhys,
+    ) {
         let pc = block.hart.pc;
         if kind != AccessKind::Fetch {
             match self.fetch(block) {
@@ -429,12 +515,20 @@ impl Vm {
     /// The instruction at the guest's `pc`.
     pub fn fetch(&self, block: &HartBlock) -> Result<u32, Trap> {
         let hart = &block.hart;
-        let access = Access { kind: AccessKind::Fetch, user: hart.mode == Mode::User, sum: false, mxr: false };
+        let access = Access {
+            kind: AccessKind::Fetch,
+            user: hart.mode == Mode::User,
+            sum: false,
+            mxr: false,
+        };
         let parcel = |at: GuestVirt| -> Result<u16, Trap> {
-            let translation: Translation = walk_with(&self.ram, self.walk_options, Satp(hart.satp), at, access)
-                .map_err(|fault| fault_of(AccessKind::Fetch, fault, at))?;
+            let translation: Translation =
+                walk_with(&self.ram, self.walk_options, Satp(hart.satp), at, access)
+                    .map_err(|fault| fault_of(AccessKind::Fetch, fault, at))?;
             let bytes = self.ram.bytes(translation.address);
-            bytes.map(u16::from_le_bytes).ok_or_else(|| fault_of(AccessKind::Fetch, Fault::Access, at))
+            bytes
+                .map(u16::from_le_bytes)
+                .ok_or_else(|| fault_of(AccessKind::Fetch, Fault::Access, at))
         };
         let first = parcel(GuestVirt(hart.pc))?;
         if length(first) == 2 {
@@ -446,7 +540,9 @@ impl Vm {
 
     /// Input and such.
     fn host_external(&mut self) {
-        let Some(plic) = self.host_plic.clone() else { return };
+        let Some(plic) = self.host_plic.clone() else {
+            return;
+        };
         while let Some(source) = plic.claim() {
             while let Some(byte) = console::receive() {
                 self.receive(byte);

@@ -51,5 +51,7 @@ fn panic(info: &PanicInfo) -> ! {
 /// A trap taken while the monitor itself ran.
 pub extern "C" fn monitor_fault(cause: u64, pc: u64, value: u64, return_address: u64) -> ! {
     let root = csr::read!("satp");
-    panic!("trap in the monitor: scause {cause:#x}, sepc {pc:#x}, stval {value:#x}, ra {return_address:#x}, satp {root:#x}");
+    panic!(
+        "trap in the monitor: scause {cause:#x}, sepc {pc:#x}, stval {value:#x}, ra {return_address:#x}, satp {root:#x}"
+    );
 }

@@ -67,7 +67,11 @@ struct Probed {
 
 /// Fills in the addresses of the gate. `frame`: every patch saves a trap frame all the same.
 pub fn set_addresses(block: &mut HartBlock, frame: bool) {
-    block.gate_vs = if frame { gate_vs_frame as *const () as u64 } else { gate_vs as *const () as u64 };
+    block.gate_vs = if frame {
+        gate_vs_frame as *const () as u64
+    } else {
+        gate_vs as *const () as u64
+    };
     block.gate_vu = gate_vu as *const () as u64;
     block.slow_interrupt = slow_interrupt as *const () as u64;
     block.fence_address = fence_address as *const () as u64;
@@ -76,17 +80,24 @@ pub fn set_addresses(block: &mut HartBlock, frame: bool) {
 
 /// Addresses of the two instructions that must be `sfence.vma` where ASIDs cannot keep contexts apart.
 pub fn fences() -> [u64; 2] {
-    [gate_fence as *const () as u64, enter_fence as *const () as u64]
+    [
+        gate_fence as *const () as u64,
+        enter_fence as *const () as u64,
+    ]
 }
 
 /// The address that `sscratch` holds while the guest of `block` runs.
 pub fn block_address(block: *mut HartBlock) -> *mut u8 {
-    block.cast::<u8>().wrapping_add(core::mem::offset_of!(HartBlock, cache))
+    block
+        .cast::<u8>()
+        .wrapping_add(core::mem::offset_of!(HartBlock, cache))
 }
 
 /// The block whose site cache is at `cache`.
 pub fn block_at(cache: *mut u8) -> *mut HartBlock {
-    cache.wrapping_sub(core::mem::offset_of!(HartBlock, cache)).cast()
+    cache
+        .wrapping_sub(core::mem::offset_of!(HartBlock, cache))
+        .cast()
 }
 
 /// Enters the guest whose state is in `block`, for good: the monitor comes back through `handle_exit`.

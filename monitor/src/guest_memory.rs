@@ -36,34 +36,48 @@ impl GuestRam {
 
     /// Whether all of `[at, at + size)` is RAM.
     pub fn contains(&self, at: GuestPhys, size: u64) -> bool {
-        at.0.checked_sub(self.base.0).is_some_and(|offset| offset < self.size && size <= self.size - offset)
+        at.0.checked_sub(self.base.0)
+            .is_some_and(|offset| offset < self.size && size <= self.size - offset)
     }
 
     /// A pointer to `size` bytes of RAM.
     fn pointer(&self, at: GuestPhys, size: u64) -> Option<NonNull<u8>> {
-        self.contains(at, size).then(|| window::direct(self.host.add(at.0 - self.base.0)))
+        self.contains(at, size)
+            .then(|| window::direct(self.host.add(at.0 - self.base.0)))
     }
 
     /// Reads into `buffer`; false when not all of it is RAM.
     pub fn read(&self, at: GuestPhys, buffer: &mut [u8]) -> bool {
-        let Some(from) = self.pointer(at, buffer.len() as u64) else { return false };
+        let Some(from) = self.pointer(at, buffer.len() as u64) else {
+            return false;
+        };
         // SAFETY: the source is RAM of the guest, which no Rust object lies in, so that the two do
         // not overlap; bytes that the guest changes meanwhile are read as either value.
-        unsafe { from.as_ptr().copy_to_nonoverlapping(buffer.as_mut_ptr(), buffer.len()) };
+        unsafe {
+            from.as_ptr()
+                .copy_to_nonoverlapping(buffer.as_mut_ptr(), buffer.len())
+        };
         true
     }
 
     /// Writes `bytes`; false, and nothing written, when not all of the place is RAM.
     pub fn write(&self, at: GuestPhys, bytes: &[u8]) -> bool {
-        let Some(to) = self.pointer(at, bytes.len() as u64) else { return false };
+        let Some(to) = self.pointer(at, bytes.len() as u64) else {
+            return false;
+        };
         // SAFETY: as for `read`.
-        unsafe { to.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        unsafe {
+            to.as_ptr()
+                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+        };
         true
     }
 
     /// Writes zeroes; false, and nothing written, when not all of the place is RAM.
     pub fn zero(&self, at: GuestPhys, size: u64) -> bool {
-        let Some(to) = self.pointer(at, size) else { return false };
+        let Some(to) = self.pointer(at, size) else {
+            return false;
+        };
         // SAFETY: as for `read`.
         unsafe { to.as_ptr().write_bytes(0, size as usize) };
         true
@@ -81,7 +95,8 @@ impl GuestRam {
         }
         // SAFETY: aligned, mapped for ever, and accessed by the monitor through atomics alone while
         // this borrow lives; the guest's own accesses are the hardware's.
-        self.pointer(at, 8).map(|pointer| unsafe { AtomicU64::from_ptr(pointer.as_ptr().cast()) })
+        self.pointer(at, 8)
+            .map(|pointer| unsafe { AtomicU64::from_ptr(pointer.as_ptr().cast()) })
     }
 }
 
@@ -91,15 +106,21 @@ impl mmu::GuestMemory for GuestRam {
     }
 
     fn compare_exchange_pte(&self, at: GuestPhys, old: u64, new: u64) -> Option<bool> {
-        self.atomic(at).map(|pte| pte.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_ok())
+        self.atomic(at).map(|pte| {
+            pte.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        })
     }
 
     fn host(&self, gpa: GuestPhys) -> Option<HostPhys> {
-        self.contains(gpa, 1).then(|| self.host.add(gpa.0 - self.base.0))
+        self.contains(gpa, 1)
+            .then(|| self.host.add(gpa.0 - self.base.0))
     }
 
     fn host_span(&self, gpa: GuestPhys, size: u64) -> Option<HostPhys> {
-        let host = self.contains(gpa, size).then(|| self.host.add(gpa.0 - self.base.0))?;
+        let host = self
+            .contains(gpa, size)
+            .then(|| self.host.add(gpa.0 - self.base.0))?;
         host.is_aligned(size).then_some(host)
     }
 }
@@ -119,7 +140,11 @@ const FRAME: core::alloc::Layout = match core::alloc::Layout::from_size_align(40
 impl Copies {
     /// At most `limit` copies of frames of `ram`.
     pub fn new(ram: GuestRam, limit: usize) -> Self {
-        Self { ram, alive: 0, limit }
+        Self {
+            ram,
+            alive: 0,
+            limit,
+        }
     }
 }
 
@@ -166,7 +191,11 @@ impl RoutineMemory {
     /// # Safety
     /// The memory must be mapped at both places for ever and used by nothing else.
     pub unsafe fn new(memory: HostPhys, size: usize, executed: u64) -> Self {
-        Self { memory, size, executed }
+        Self {
+            memory,
+            size,
+            executed,
+        }
     }
 }
 
@@ -180,7 +209,10 @@ impl patch::routines::ExecutableMemory for RoutineMemory {
     }
 
     fn write(&mut self, offset: usize, words: &[u32]) {
-        assert!(offset + words.len() * 4 <= self.size, "a routine lies outside the routine cache");
+        assert!(
+            offset + words.len() * 4 <= self.size,
+            "a routine lies outside the routine cache"
+        );
         for (index, &word) in words.iter().enumerate() {
             let at = window::direct(self.memory.add((offset + index * 4) as u64));
             // SAFETY: inside the memory that `new` was promised, and aligned as offsets of routines are.

@@ -36,7 +36,11 @@ pub fn tree_size(at: HostPhys) -> u64 {
     // SAFETY: the firmware left a device tree here; its first bytes are memory in any case.
     let header = unsafe { header.read_volatile() };
     let [a, b, c, d, size @ ..] = header;
-    if u32::from_be_bytes([a, b, c, d]) == 0xd00d_feed { u64::from(u32::from_be_bytes(size)) } else { 0 }
+    if u32::from_be_bytes([a, b, c, d]) == 0xd00d_feed {
+        u64::from(u32::from_be_bytes(size))
+    } else {
+        0
+    }
 }
 
 /// Reads the device tree that the firmware left at `at`.
@@ -71,7 +75,8 @@ impl Host {
             .expect("the fallback is an ISA string");
         let has = |name: &str| isa.extensions.iter().any(|extension| extension == name);
 
-        let mut writable = sstatus::SIE | sstatus::SPIE | sstatus::SPP | sstatus::SUM | sstatus::MXR;
+        let mut writable =
+            sstatus::SIE | sstatus::SPIE | sstatus::SPP | sstatus::SUM | sstatus::MXR;
         if has("f") {
             writable |= sstatus::FS;
         }

@@ -22,7 +22,10 @@ pub struct Range {
 
 impl Range {
     fn of(range: HostRange) -> Self {
-        Self { start: range.base.0, end: range.base.0.saturating_add(range.size) }
+        Self {
+            start: range.base.0,
+            end: range.base.0.saturating_add(range.size),
+        }
     }
 
     fn size(&self) -> u64 {
@@ -82,20 +85,41 @@ pub fn plan(image: &Image, device_tree: HostPhys, tree: &HostTree) -> Result<Lay
         return Err(LayoutError::NoBundle);
     }
     let reach = window::DIRECT_SLOTS * window::SLOT;
-    let image = Range { start: image.physical.0, end: image.physical.0 + image.size() };
-    let device_tree = Range { start: device_tree.0, end: device_tree.0 + host::tree_size(device_tree) };
-    let reserved = tree.reserved.iter().map(|reserved| Range::of(reserved.range));
+    let image = Range {
+        start: image.physical.0,
+        end: image.physical.0 + image.size(),
+    };
+    let device_tree = Range {
+        start: device_tree.0,
+        end: device_tree.0 + host::tree_size(device_tree),
+    };
+    let reserved = tree
+        .reserved
+        .iter()
+        .map(|reserved| Range::of(reserved.range));
     let taken: alloc::vec::Vec<Range> = reserved.chain([image, device_tree]).collect();
 
-    let memory = tree.memory.iter().map(|&memory| Range::of(memory)).map(|range| Range { end: range.end.min(reach), ..range });
-    let largest = memory.flat_map(|memory| free_pieces(memory, &taken)).max_by_key(Range::size);
+    let memory = tree
+        .memory
+        .iter()
+        .map(|&memory| Range::of(memory))
+        .map(|range| Range {
+            end: range.end.min(reach),
+            ..range
+        });
+    let largest = memory
+        .flat_map(|memory| free_pieces(memory, &taken))
+        .max_by_key(Range::size);
     let largest = largest.unwrap_or(Range { start: 0, end: 0 });
 
     let heap_size = (8 * MEGABYTE + largest.size() / 16).min(96 * MEGABYTE);
     let bundle_size = initrd.size().next_multiple_of(PAGE);
     let needed = bundle_size + heap_size;
     if largest.size() <= needed {
-        return Err(LayoutError::Memory { largest: largest.size(), needed });
+        return Err(LayoutError::Memory {
+            largest: largest.size(),
+            needed,
+        });
     }
 
     let source = window::direct(HostPhys(initrd.start));
@@ -112,10 +136,19 @@ pub fn plan(image: &Image, device_tree: HostPhys, tree: &HostTree) -> Result<Lay
 
     let uart = tree.uart.as_ref().map(|uart| uart.registers);
     let plic = tree.plic.as_ref().map(|plic| plic.registers);
-    let ends = tree.memory.iter().copied().chain(uart).chain(plic).map(|range| Range::of(range).end);
+    let ends = tree
+        .memory
+        .iter()
+        .copied()
+        .chain(uart)
+        .chain(plic)
+        .map(|range| Range::of(range).end);
     Ok(Layout {
         bundle,
-        free: Range { start: heap + heap_size, end: largest.end },
+        free: Range {
+            start: heap + heap_size,
+            end: largest.end,
+        },
         memory_end: ends.max().unwrap_or(0).min(reach),
     })
 }
@@ -128,8 +161,14 @@ fn free_pieces(memory: Range, taken: &[Range]) -> alloc::vec::Vec<Range> {
             .into_iter()
             .flat_map(|piece| {
                 [
-                    Range { start: piece.start, end: piece.end.min(taken.start) },
-                    Range { start: piece.start.max(taken.end), end: piece.end },
+                    Range {
+                        start: piece.start,
+                        end: piece.end.min(taken.start),
+                    },
+                    Range {
+                        start: piece.start.max(taken.end),
+                        end: piece.end,
+                    },
                 ]
             })
             .filter(|piece| piece.size() > 0)

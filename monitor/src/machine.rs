@@ -42,20 +42,30 @@ impl HostPlic {
     pub fn new(tree: &HostTree, hart: u64) -> Option<Self> {
         let described = tree.plic.as_ref()?;
         let source = tree.uart.as_ref()?.interrupt?;
-        let plic = Self { base: described.registers.base, context: described.context(hart)?.into() };
+        let plic = Self {
+            base: described.registers.base,
+            context: described.context(hart)?.into(),
+        };
         let sources = described.sources;
         for word in 0..=u64::from(sources) / 32 {
             plic.write(ENABLE + plic.context * ENABLE_STRIDE + word * 4, 0);
         }
         plic.write(PRIORITY + u64::from(source) * 4, 1);
-        plic.write(ENABLE + plic.context * ENABLE_STRIDE + u64::from(source) / 32 * 4, 1 << (source % 32));
+        plic.write(
+            ENABLE + plic.context * ENABLE_STRIDE + u64::from(source) / 32 * 4,
+            1 << (source % 32),
+        );
         plic.write(CONTEXT + plic.context * CONTEXT_STRIDE, 0);
         Some(plic)
     }
 
     fn write(&self, offset: u64, value: u32) {
         // SAFETY: the host's device tree says that the PLIC's registers are here.
-        unsafe { window::direct(self.base.add(offset)).cast::<u32>().write_volatile(value) };
+        unsafe {
+            window::direct(self.base.add(offset))
+                .cast::<u32>()
+                .write_volatile(value)
+        };
     }
 
     fn claim_register(&self) -> u64 {
@@ -65,7 +75,11 @@ impl HostPlic {
     /// The source that interrupts, which is then served until [`complete`](Self::complete).
     pub fn claim(&self) -> Option<u32> {
         // SAFETY: as for `write`.
-        let source = unsafe { window::direct(self.base.add(self.claim_register())).cast::<u32>().read_volatile() };
+        let source = unsafe {
+            window::direct(self.base.add(self.claim_register()))
+                .cast::<u32>()
+                .read_volatile()
+        };
         (source != 0).then_some(source)
     }
 

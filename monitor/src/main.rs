@@ -31,6 +31,8 @@ mod monitor {
 
 #[cfg(not(target_os = "none"))]
 fn main() {
-    eprintln!("patchvisor: error: the monitor runs on RISC-V without an operating system; build it with `cargo xtask build`");
+    eprintln!(
+        "patchvisor: error: the monitor runs on RISC-V without an operating system; build it with `cargo xtask build`"
+    );
     std::process::exit(1);
 }

@@ -42,24 +42,27 @@ impl Statistics {
         self.emulated[kind as usize] += 1;
     }
 
-    /// All counts as a JSON object; `rest` is what else there is to say, as members.
+    /// All counts as a JSON object's members; `rest` is what else there is to say. An instruction
+    /// counts as patched when a patch served it from beginning to end; those that a patch handed to
+    /// the reference emulator are counted by themselves.
     pub fn json(&self, block: &HartBlock, rest: &str) -> String {
         let mut by_kind = String::new();
         let (mut privileged, mut patched, mut emulated) = (0, 0, 0);
         for kind in 0..KINDS {
             // A routine counts itself also when it leaves its instruction to the emulator.
-            let served = block.served[kind] - self.emulated[kind];
+            let from_patch = self.emulated[kind];
+            let served = block.served[kind] - from_patch;
             let executed = block.served[kind] + self.trapped[kind];
             if executed > 0 {
                 let comma = if by_kind.is_empty() { "" } else { "," };
                 by_kind += &format!(
-                    "{comma}\"{}\":{{\"executed\":{executed},\"patched\":{},\"routine\":{served}}}",
-                    KIND_NAMES[kind], block.served[kind]
+                    "{comma}\"{}\":{{\"executed\":{executed},\"patched\":{served},\"emulated_from_patch\":{from_patch}}}",
+                    KIND_NAMES[kind]
                 );
             }
             privileged += executed;
-            patched += block.served[kind];
-            emulated += self.emulated[kind];
+            patched += served;
+            emulated += from_patch;
         }
         format!(
             "\"privileged\":{privileged},\"patched\":{patched},\"emulated_from_patch\":{emulated},\"by_kind\":{{{by_kind}}},\

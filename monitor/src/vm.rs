@@ -98,15 +98,27 @@ pub fn run(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
     let bundle = bundle::open(layout.bundle).unwrap_or_else(|error| fault::stop(&error));
     let description = match &bundle.description().vms[..] {
         [vm] if vm.vcpus == 1 => vm.clone(),
-        _ => fault::stop(&"the bundle describes several machines or harts, and this monitor runs one machine with one hart; pack one with `vcpus = 1`"),
+        _ => fault::stop(
+            &"the bundle describes several machines or harts, and this monitor runs one machine with one hart; pack one with `vcpus = 1`",
+        ),
     };
     let mut free = Memory { free: layout.free };
     let mut block = Block::new();
-    let vm = Vm::new(image, tree, host, &mut free, layout.memory_end, bundle, description, &mut block)
-        .unwrap_or_else(|error| fault::stop(&error));
+    let vm = Vm::new(
+        image,
+        tree,
+        host,
+        &mut free,
+        layout.memory_end,
+        bundle,
+        description,
+        &mut block,
+    )
+    .unwrap_or_else(|error| fault::stop(&error));
     let vm = Box::leak(Box::new(vm));
     let block = Box::leak(block.0);
-    vm.power_on(block).unwrap_or_else(|error| fault::stop(&error));
+    vm.power_on(block)
+        .unwrap_or_else(|error| fault::stop(&error));
     block.monitor_tp = vm as *mut Vm as u64;
     // SAFETY: the interrupts that the monitor handles; all arrive while a guest runs, or in `wfi`.
     unsafe { csr::write!("sie", interrupt::SSI | interrupt::SEI) };
@@ -136,7 +148,9 @@ impl Memory {
     /// `size` bytes that begin at a multiple of `align`.
     fn take(&mut self, size: u64, align: u64) -> Option<HostPhys> {
         let start = self.free.start.next_multiple_of(align);
-        let end = start.checked_add(size).filter(|&end| end <= self.free.end)?;
+        let end = start
+            .checked_add(size)
+            .filter(|&end| end <= self.free.end)?;
         self.free.start = end;
         Some(HostPhys(start))
     }
@@ -144,7 +158,11 @@ impl Memory {
     /// `size` bytes aligned as well as the room allows: superpages of the guest then stay superpages.
     fn take_ram(&mut self, size: u64) -> Option<HostPhys> {
         let gigabyte = self.free.start.next_multiple_of(1 << 30);
-        let align = if size >= 1 << 30 && gigabyte + size <= self.free.end { 1 << 30 } else { 2 * MEGABYTE };
+        let align = if size >= 1 << 30 && gigabyte + size <= self.free.end {
+            1 << 30
+        } else {
+            2 * MEGABYTE
+        };
         self.take(size, align)
     }
 }
@@ -161,12 +179,19 @@ impl Vm {
         description: bundle::Vm,
         block: &mut Block,
     ) -> Result<Self, String> {
-        let routines_size = description.routine_cache.next_multiple_of(PAGE).min(window::ROUTINES_SIZE);
+        let routines_size = description
+            .routine_cache
+            .next_multiple_of(PAGE)
+            .min(window::ROUTINES_SIZE);
         let pool_size = description.shadow_pool.next_multiple_of(PAGE);
         let available = memory.free.end - memory.free.start;
         let mut take = |size: u64, what: &str| {
             memory.take(size, PAGE).ok_or_else(|| {
-                format!("{what} of {} KiB does not fit the host's free {} KiB; make it smaller", size >> 10, available >> 10)
+                format!(
+                    "{what} of {} KiB does not fit the host's free {} KiB; make it smaller",
+                    size >> 10,
+                    available >> 10
+                )
             })
         };
         let routines = take(routines_size, "a routine cache")?;
@@ -187,25 +212,49 @@ impl Vm {
         let window_end = window::WINDOW + entries.len() as u64 * window::SLOT;
         // SAFETY: taken from free memory for the pool alone; zeroes are empty tables.
         let tables: &'static [Table] = unsafe {
-            window::direct(pool).as_ptr().write_bytes(0, pool_size as usize);
-            core::slice::from_raw_parts(window::direct(pool).as_ptr().cast(), (pool_size / PAGE) as usize)
+            window::direct(pool)
+                .as_ptr()
+                .write_bytes(0, pool_size as usize);
+            core::slice::from_raw_parts(
+                window::direct(pool).as_ptr().cast(),
+                (pool_size / PAGE) as usize,
+            )
         };
         let config = Config {
             harts: 1,
             contexts: 256,
             asid_bits: host.asid_bits,
             leaf_bits: 0,
-            window: Window { first_slot: GuestVirt(window::WINDOW), entries: &entries },
+            window: Window {
+                first_slot: GuestVirt(window::WINDOW),
+                entries: &entries,
+            },
         };
-        let shadow = Shadow::new(Pool { tables, physical: pool }, &config).map_err(|error| format!("{error}"))?;
+        let shadow = Shadow::new(
+            Pool {
+                tables,
+                physical: pool,
+            },
+            &config,
+        )
+        .map_err(|error| format!("{error}"))?;
 
         let features = host.features;
-        let maker = Maker { features, count: description.statistics, fence_on_switch: shadow.needs_fence_on_switch() };
+        let maker = Maker {
+            features,
+            count: description.statistics,
+            fence_on_switch: shadow.needs_fence_on_switch(),
+        };
         if maker.fence_on_switch {
             for at in gate::fences() {
                 let at = window::direct(window::host(at as *const u32)).cast::<u32>();
                 // SAFETY: a 4-byte nop of the gate, reached through the direct map; no guest runs yet.
-                unsafe { at.write_volatile(isa::encode::sfence_vma(isa::reg::Reg::X0, isa::reg::Reg::X0)) };
+                unsafe {
+                    at.write_volatile(isa::encode::sfence_vma(
+                        isa::reg::Reg::X0,
+                        isa::reg::Reg::X0,
+                    ))
+                };
             }
             csr::fence_i();
         }
@@ -213,8 +262,16 @@ impl Vm {
         let executable = unsafe { RoutineMemory::new(routines, routines_size as usize, executed) };
         let copies = Copies::new(ram, (ram_size / PAGE / 8) as usize);
         let pages = Pages::new(RAM_BASE, ram_size);
-        let patcher = Patcher::new(maker, executable, description.values as usize, pages, copies);
-        let mut contexts = Box::new(ContextTable([ContextEntry::EMPTY; patch::block::CONTEXT_ENTRIES]));
+        let patcher = Patcher::new(
+            maker,
+            executable,
+            description.values as usize,
+            pages,
+            copies,
+        );
+        let mut contexts = Box::new(ContextTable(
+            [ContextEntry::EMPTY; patch::block::CONTEXT_ENTRIES],
+        ));
         contexts.clear();
 
         let fence_log = Box::new([0; FENCE_LOG]);
@@ -226,7 +283,9 @@ impl Vm {
         block.contexts = &raw const *contexts as u64;
         block.ram_base = RAM_BASE.0;
         block.ram_size = ram_size;
-        block.ram_offset = window::DIRECT_MAP.wrapping_add(ram.host_base().0).wrapping_sub(RAM_BASE.0);
+        block.ram_offset = window::DIRECT_MAP
+            .wrapping_add(ram.host_base().0)
+            .wrapping_sub(RAM_BASE.0);
         block.sstatus_mask = features.sstatus;
         block.extension_mask = features.sstatus & (sstatus::FS | sstatus::VS);
         block.scounteren_mask = features.scounteren;
@@ -240,7 +299,10 @@ impl Vm {
             description,
             bundle,
             ram,
-            board: Board::new(&BoardConfig { harts: 1, rtc: false }),
+            board: Board::new(&BoardConfig {
+                harts: 1,
+                rtc: false,
+            }),
             input: VecDeque::new(),
             patcher: RefCell::new(patcher),
             shadow,
@@ -263,7 +325,9 @@ impl Vm {
     }
 
     fn file(&self, name: &str) -> Result<&'static [u8], String> {
-        self.bundle.file(name).ok_or_else(|| format!("the bundle lacks the file {name}; pack it again"))
+        self.bundle
+            .file(name)
+            .ok_or_else(|| format!("the bundle lacks the file {name}; pack it again"))
     }
 
     /// Makes the device tree. It lies at the end of RAM, the initrd before it.
@@ -279,7 +343,12 @@ impl Vm {
             }
             None => None,
         };
-        let overlay = self.description.overlay.as_deref().map(|name| self.file(name)).transpose()?;
+        let overlay = self
+            .description
+            .overlay
+            .as_deref()
+            .map(|name| self.file(name))
+            .transpose()?;
         let spec = TreeSpec {
             harts: 1,
             memory_base: RAM_BASE,
@@ -305,7 +374,8 @@ impl Vm {
     pub fn power_on(&mut self, block: &mut HartBlock) -> Result<(), String> {
         let name = self.description.kernel.clone();
         let kernel = self.file(&name)?;
-        let kernel = bundle::kernel::parse(kernel, RAM_BASE.0).map_err(|error| format!("kernel {name}: {error}"))?;
+        let kernel = bundle::kernel::parse(kernel, RAM_BASE.0)
+            .map_err(|error| format!("kernel {name}: {error}"))?;
         let too_small = |what: &str, from: u64, to: u64| {
             format!(
                 "{what} needs guest memory from {from:#x} to {to:#x}, and there is {:#x} to {:#x}; give the guest more (`--memory`)",
@@ -330,11 +400,19 @@ impl Vm {
             let initrd = self.file(name)?;
             let at = GuestPhys((self.tree_at.0.saturating_sub(initrd.len() as u64)) & !(PAGE - 1));
             if at.0 < kernel_end || !self.ram.write(at, initrd) {
-                return Err(too_small("the initrd, after the kernel,", kernel_end, kernel_end + initrd.len() as u64));
+                return Err(too_small(
+                    "the initrd, after the kernel,",
+                    kernel_end,
+                    kernel_end + initrd.len() as u64,
+                ));
             }
         }
         if self.tree_at.0 < kernel_end || !self.ram.write(self.tree_at, &self.tree) {
-            return Err(too_small("the device tree, after the kernel,", kernel_end, kernel_end + self.tree.len() as u64));
+            return Err(too_small(
+                "the device tree, after the kernel,",
+                kernel_end,
+                kernel_end + self.tree.len() as u64,
+            ));
         }
         self.board.reset();
         block.hart = Hart::new(&self.features, 0, self.tree_at, GuestPhys(kernel.entry));
@@ -392,7 +470,10 @@ impl Vm {
                 shadow.evicted,
             );
             let (name, mode) = (&self.description.name, self.description.mode.name());
-            say!("stats {{\"vm\":\"{name}\",\"mode\":\"{mode}\",{}}}", self.statistics.json(block, &rest));
+            say!(
+                "stats {{\"vm\":\"{name}\",\"mode\":\"{mode}\",{}}}",
+                self.statistics.json(block, &rest)
+            );
         }
         if code != 0 {
             say!("error: the guest powered off with failure code {code}");

@@ -47,8 +47,11 @@ const IMAGE_TABLES: usize = 3;
 
 const EMPTY: Table = Table([0; 512]);
 
-static TABLES: spin::Mutex<Tables> =
-    spin::Mutex::new(Tables { middle: EMPTY, image: [EMPTY; IMAGE_TABLES], routines: EMPTY });
+static TABLES: spin::Mutex<Tables> = spin::Mutex::new(Tables {
+    middle: EMPTY,
+    image: [EMPTY; IMAGE_TABLES],
+    routines: EMPTY,
+});
 
 unsafe extern "C" {
     static __image_start: u8;
@@ -72,7 +75,11 @@ impl Image {
     /// The running image, loaded at `physical`.
     pub fn new(physical: HostPhys) -> Self {
         IMAGE.store(physical.0, Ordering::Relaxed);
-        Self { physical, start: (&raw const __image_start) as u64, end: (&raw const __image_end) as u64 }
+        Self {
+            physical,
+            start: (&raw const __image_start) as u64,
+            end: (&raw const __image_end) as u64,
+        }
     }
 
     /// Bytes.
@@ -92,7 +99,9 @@ pub fn direct(at: HostPhys) -> NonNull<u8> {
 pub fn host<T>(at: *const T) -> HostPhys {
     match (at as u64).checked_sub(DIRECT_MAP) {
         Some(offset) => HostPhys(offset),
-        None => HostPhys(at as u64 - (&raw const __image_start) as u64 + IMAGE.load(Ordering::Relaxed)),
+        None => {
+            HostPhys(at as u64 - (&raw const __image_start) as u64 + IMAGE.load(Ordering::Relaxed))
+        }
     }
 }
 
@@ -106,7 +115,12 @@ pub const ROUTINES_SIZE: u64 = 2 << 20;
 /// most [`ROUTINES_SIZE`] bytes) for execution. Returns the window's entries for the lowest
 /// `memory_end` bytes of host-physical memory, one for each slot, and the address at which
 /// routines are executed.
-pub fn map(image: &Image, routines: HostPhys, routines_size: u64, memory_end: u64) -> (alloc::vec::Vec<u64>, u64) {
+pub fn map(
+    image: &Image,
+    routines: HostPhys,
+    routines_size: u64,
+    memory_end: u64,
+) -> (alloc::vec::Vec<u64>, u64) {
     let mut tables = TABLES.lock();
     let tables = &mut *tables;
     let slot = |address: u64| ((address >> 21) & 511) as usize;
@@ -114,7 +128,10 @@ pub fn map(image: &Image, routines: HostPhys, routines_size: u64, memory_end: u6
     let table = |table: &Table| (host(table).0 >> 12) << 10 | V;
 
     let first = slot(image.start);
-    assert!(slot(image.end - 1) < first + IMAGE_TABLES, "the image is larger than its tables");
+    assert!(
+        slot(image.end - 1) < first + IMAGE_TABLES,
+        "the image is larger than its tables"
+    );
     for (offset, of_image) in tables.image.iter().enumerate() {
         tables.middle.0[first + offset] = table(of_image);
     }
@@ -132,11 +149,18 @@ pub fn map(image: &Image, routines: HostPhys, routines_size: u64, memory_end: u6
 
     let executed = WINDOW + ((first as u64 + 256) % 512 << 21);
     tables.middle.0[slot(executed)] = table(&tables.routines);
-    for (entry, offset) in tables.routines.0.iter_mut().zip((0..routines_size).step_by(4096)) {
+    for (entry, offset) in tables
+        .routines
+        .0
+        .iter_mut()
+        .zip((0..routines_size).step_by(4096))
+    {
         *entry = (routines.0 + offset >> 12) << 10 | EXECUTE;
     }
 
     let direct = (0..memory_end.div_ceil(SLOT)).map(|slot| (slot * SLOT >> 12) << 10 | READ_WRITE);
-    let entries = core::iter::once(table(&tables.middle)).chain(direct).collect();
+    let entries = core::iter::once(table(&tables.middle))
+        .chain(direct)
+        .collect();
     (entries, executed)
 }

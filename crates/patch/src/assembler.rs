@@ -52,7 +52,13 @@ impl Assembler {
     }
 
     fn branch(&mut self, encode: fn(Reg, Reg, i32) -> u32, left: Reg, right: Reg, target: Label) {
-        self.branches.push(Branch { at: self.words.len(), target, encode, left, right });
+        self.branches.push(Branch {
+            at: self.words.len(),
+            target,
+            encode,
+            left,
+            right,
+        });
         self.words.push(0);
     }
 

@@ -51,7 +51,12 @@ pub const NO_SATP: u64 = u64::MAX;
 
 impl ContextEntry {
     /// The entry that matches no `satp`.
-    pub const EMPTY: Self = Self { guest: NO_SATP, vs: 0, vu: 0, root: 0 };
+    pub const EMPTY: Self = Self {
+        guest: NO_SATP,
+        vs: 0,
+        vu: 0,
+        root: 0,
+    };
 }
 
 /// The contexts that routines may switch to.
@@ -169,7 +174,10 @@ const FIELDS: usize = size_of::<Hart>() + 8 * (6 + 28 + KINDS);
 const FIELDS_AT: usize = 4096 - FIELDS;
 
 const _: () = {
-    assert!(offset_of!(HartBlock, cache) == 4096, "FIELDS disagrees with the fields");
+    assert!(
+        offset_of!(HartBlock, cache) == 4096,
+        "FIELDS disagrees with the fields"
+    );
     assert!(FIELDS <= 2048, "a field is out of reach of a 12-bit offset");
 };
 
@@ -185,7 +193,10 @@ macro_rules! block_offset {
 impl HartBlock {
     /// Empties the site cache.
     pub fn clear_cache(&mut self) {
-        self.cache.fill(CacheEntry { site: NO_SITE, routine: 0 });
+        self.cache.fill(CacheEntry {
+            site: NO_SITE,
+            routine: 0,
+        });
     }
 
     /// Brings `pending` in line with `sip` and `sie`.

@@ -48,7 +48,14 @@ impl EmulationMap {
     /// A map with `limit` values in use at most (1 to 65,536).
     pub fn new(limit: usize) -> Self {
         Self {
-            entries: vec![Entry { site: FREE, routine: 0 }; VALUES].into_boxed_slice(),
+            entries: vec![
+                Entry {
+                    site: FREE,
+                    routine: 0
+                };
+                VALUES
+            ]
+            .into_boxed_slice(),
             free: Vec::new(),
             next: 0,
             limit: limit.clamp(1, VALUES),
@@ -70,7 +77,10 @@ impl EmulationMap {
             }
             None => return None,
         };
-        self.entries[usize::from(value)] = Entry { site: site.0, routine };
+        self.entries[usize::from(value)] = Entry {
+            site: site.0,
+            routine,
+        };
         Some(value)
     }
 
@@ -90,7 +100,10 @@ impl EmulationMap {
 
     /// Frees every value.
     pub fn clear(&mut self) {
-        self.entries.fill(Entry { site: FREE, routine: 0 });
+        self.entries.fill(Entry {
+            site: FREE,
+            routine: 0,
+        });
         self.free.clear();
         self.next = 0;
     }

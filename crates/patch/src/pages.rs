@@ -86,7 +86,13 @@ impl Pages {
     /// Knows `size` bytes of RAM from `base`.
     pub fn new(base: GuestPhys, size: u64) -> Self {
         let regions = vec![Region::default(); ((size >> PAGE_SHIFT) as usize).div_ceil(REGION)];
-        Self { base, regions, pages: BTreeMap::new(), copies: 0, sites: 0 }
+        Self {
+            base,
+            regions,
+            pages: BTreeMap::new(),
+            copies: 0,
+            sites: 0,
+        }
     }
 
     /// The region of a frame, and its number in the region.
@@ -121,7 +127,11 @@ impl Pages {
             if whole && region.copies != 0 || !whole && region.patched.contains(frame) {
                 return false;
             }
-            frames.start += if whole || region.copies == 0 { REGION - frame } else { 1 };
+            frames.start += if whole || region.copies == 0 {
+                REGION - frame
+            } else {
+                1
+            };
         }
         true
     }
@@ -190,14 +200,20 @@ impl Pages {
     /// Enters a site in the frame's copy.
     pub fn add_site(&mut self, address: GuestPhys, value: u16) {
         let page = self.pages.entry(address.frame_number()).or_default();
-        page.sites.push(Site { offset: address.offset() as u16, value });
+        page.sites.push(Site {
+            offset: address.offset() as u16,
+            value,
+        });
         self.sites += 1;
     }
 
     /// The value of the patch at `address`.
     pub fn site(&self, address: GuestPhys) -> Option<u16> {
         let sites = &self.pages.get(&address.frame_number())?.sites;
-        sites.iter().find(|site| u64::from(site.offset) == address.offset()).map(|site| site.value)
+        sites
+            .iter()
+            .find(|site| u64::from(site.offset) == address.offset())
+            .map(|site| site.value)
     }
 
     /// Notes an emulated data read of a frame with a copy; `true` when the copy should go.
@@ -218,7 +234,8 @@ impl Pages {
     /// Where the frame's copy may be mapped; it is about to be unmapped there.
     pub fn take_mappings(&mut self, address: GuestPhys) -> Vec<GuestVirt> {
         let page = self.pages.get_mut(&address.frame_number());
-        page.map(|page| core::mem::take(&mut page.mappings)).unwrap_or_default()
+        page.map(|page| core::mem::take(&mut page.mappings))
+            .unwrap_or_default()
     }
 
     /// Takes the frame's copy and its sites away.
@@ -297,16 +314,32 @@ mod tests {
         assert_eq!(pages.site(BASE.add(0x12)), None);
         assert!(!pages.unpatched(BASE, 1 << 20));
         let (copy, sites) = pages.take(BASE.add(0x800)).unwrap();
-        assert_eq!((copy, sites), (HostPhys(0x1000), vec![Site { offset: 0x10, value: 7 }]));
+        assert_eq!(
+            (copy, sites),
+            (
+                HostPhys(0x1000),
+                vec![Site {
+                    offset: 0x10,
+                    value: 7
+                }]
+            )
+        );
         assert!(pages.unpatched(BASE, 1 << 20));
-        assert_eq!((pages.site(BASE.add(0x10)), pages.copies(), pages.sites()), (None, 0, 0));
+        assert_eq!(
+            (pages.site(BASE.add(0x10)), pages.copies(), pages.sites()),
+            (None, 0, 0)
+        );
     }
 
     #[test]
     fn writability_is_noted_for_every_frame_of_a_range() {
         let mut pages = Pages::new(BASE, 1 << 20);
         pages.set_writable(BASE.add(0x2000), 0x2000);
-        let writable = |pages: &Pages| (0..6).map(|n| pages.is_writable(BASE.add(n << 12))).collect::<Vec<_>>();
+        let writable = |pages: &Pages| {
+            (0..6)
+                .map(|n| pages.is_writable(BASE.add(n << 12)))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(writable(&pages), [false, false, true, true, false, false]);
         pages.clear_writable();
         assert_eq!(writable(&pages), [false; 6]);

@@ -76,14 +76,24 @@ impl<X: ExecutableMemory, M: Memory> Patcher<X, M> {
     }
 
     /// Patches the instruction `word` that was executed in VS at guest-physical `at`.
-    pub fn place(&mut self, at: GuestPhys, instruction: &Instruction, word: u32) -> Result<Placed, Full> {
+    pub fn place(
+        &mut self,
+        at: GuestPhys,
+        instruction: &Instruction,
+        word: u32,
+    ) -> Result<Placed, Full> {
         if at.offset() > PAGE_SIZE - 4 {
             // The second halfword lies in another page, which may be mapped, written and dropped
             // by itself; one such instruction in a thousand is not worth tying two pages together.
             self.counts.straddling += 1;
             return Ok(Placed::No);
         }
-        if !self.pages.earns_patch(at) || self.pages.site(at).is_some() {
+        // A guest may jump into the middle of an instruction: two patches must not overlap.
+        let near = [at.add(2), GuestPhys(at.0 - 2), at];
+        let taken = near
+            .into_iter()
+            .any(|near| near.page() == at.page() && self.pages.site(near).is_some());
+        if taken || !self.pages.earns_patch(at) {
             return Ok(Placed::No);
         }
         let routine = match self.routines.find(word) {
@@ -112,14 +122,19 @@ impl<X: ExecutableMemory, M: Memory> Patcher<X, M> {
         self.memory.write(site.add(2), value);
         self.pages.add_site(at, value);
         self.counts.placed += 1;
-        Ok(Placed::Patched { new_copy, writable: new_copy && self.pages.is_writable(at) })
+        Ok(Placed::Patched {
+            new_copy,
+            writable: new_copy && self.pages.is_writable(at),
+        })
     }
 
     /// Drops the copy of the frame that holds `at`, because the guest writes to it or reads it as
-    /// data all the time. The caller has unmapped the copy from every VS view. Returns whether
-    /// there was one.
+    /// data all the time. The caller has unmapped the copy from every VS view and emptied the site
+    /// cache of every hart that had it. Returns whether there was one.
     pub fn drop_copy(&mut self, at: GuestPhys) -> bool {
-        let Some((copy, sites)) = self.pages.take(at) else { return false };
+        let Some((copy, sites)) = self.pages.take(at) else {
+            return false;
+        };
         for site in sites {
             self.map.remove(site.value);
         }
@@ -128,8 +143,8 @@ impl<X: ExecutableMemory, M: Memory> Patcher<X, M> {
         true
     }
 
-    /// Starts over with no patches, routines or values. The caller has unmapped every copy, and no
-    /// hart is about to enter a routine.
+    /// Starts over with no patches, routines or values. The caller has unmapped every copy and emptied
+    /// every site cache, and no hart is about to enter a routine.
     pub fn recycle(&mut self) {
         self.forget(|pages, memory| pages.take_all(|copy| memory.free_copy(copy)));
         self.counts.recycled += 1;

@@ -27,7 +27,12 @@ pub struct Routines<M> {
 impl<M: ExecutableMemory> Routines<M> {
     /// An empty cache over `memory`.
     pub fn new(memory: M) -> Self {
-        Self { memory, used: 0, by_word: BTreeMap::new(), made: 0 }
+        Self {
+            memory,
+            used: 0,
+            by_word: BTreeMap::new(),
+            made: 0,
+        }
     }
 
     /// Address of the routine for an instruction word, if it was made.

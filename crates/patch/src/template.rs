@@ -132,13 +132,17 @@ impl Maker {
     ///   offered or not frequent;
     /// - `ecall` and `ebreak`: they trap to the monitor at the same cost by themselves.
     pub fn make(&self, instruction: &Instruction, word: u32) -> Option<Vec<u32>> {
-        let mut template = Template { maker: self, code: Assembler::default(), word };
+        let mut template = Template {
+            maker: self,
+            code: Assembler::default(),
+            word,
+        };
         template.count(Kind::of(instruction));
         match instruction {
             Instruction::Csr(access) => template.csr(access)?,
             Instruction::Sret => template.sret(),
             Instruction::Wfi => template.wfi(),
-            Instruction::SfenceVma { address, asid } => template.sfence_vma(*address, *asid),
+            Instruction::SfenceVma { address, .. } => template.sfence_vma(*address),
             _ => return None,
         }
         let code = template.code.finish();
@@ -271,7 +275,9 @@ impl Template<'_> {
             SSCRATCH => self.simple(access, slot!(hart.sscratch), |_, _| ()),
             SCAUSE => self.simple(access, slot!(hart.scause), |_, _| ()),
             STVAL => self.simple(access, slot!(hart.stval), |_, _| ()),
-            SEPC => self.simple(access, slot!(hart.sepc), |t, new| t.emit(e::andi(new, new, -2))),
+            SEPC => self.simple(access, slot!(hart.sepc), |t, new| {
+                t.emit(e::andi(new, new, -2))
+            }),
             SCOUNTEREN => self.simple(access, slot!(hart.scounteren), |t, new| {
                 t.load(Reg::T3, slot!(scounteren_mask));
                 t.emit(e::and(new, new, Reg::T3));
@@ -379,7 +385,11 @@ impl Template<'_> {
         self.emit(e::and(Reg::T2, Reg::T2, Reg::T3));
         self.store(Reg::T2, slot!(pending));
         self.set_guest(access.rd, Reg::T1);
-        if access.op == CsrOp::Clear { self.leave() } else { self.leave_unless_interrupted(None) }
+        if access.op == CsrOp::Clear {
+            self.leave()
+        } else {
+            self.leave_unless_interrupted(None)
+        }
     }
 
     /// `sip`: SSIP alone can be written.
@@ -399,7 +409,11 @@ impl Template<'_> {
         self.emit(e::and(Reg::T2, Reg::T2, Reg::T3));
         self.store(Reg::T2, slot!(pending));
         self.set_guest(access.rd, Reg::T1);
-        if access.op == CsrOp::Clear { self.leave() } else { self.leave_unless_interrupted(None) }
+        if access.op == CsrOp::Clear {
+            self.leave()
+        } else {
+            self.leave_unless_interrupted(None)
+        }
     }
 
     fn sstatus(&mut self, access: &CsrAccess) {
@@ -418,7 +432,11 @@ impl Template<'_> {
             }
             (CsrOp::Clear, Source::Immediate(bits)) => {
                 let mask = !(i32::from(bits) & SIE);
-                let new = if access.rd == Reg::X0 { Reg::T1 } else { Reg::T2 };
+                let new = if access.rd == Reg::X0 {
+                    Reg::T1
+                } else {
+                    Reg::T2
+                };
                 self.emit(e::andi(new, Reg::T1, mask));
                 self.store(new, slot!(hart.sstatus));
                 self.set_guest(access.rd, Reg::T1);
@@ -494,7 +512,11 @@ impl Template<'_> {
         let unknown = self.code.label();
         let source = self.source(access);
         self.emit(e::addi(Reg::T1, source, 0));
-        self.emit(e::andi(Reg::T2, Reg::T1, crate::block::CONTEXT_ENTRIES as i32 - 1));
+        self.emit(e::andi(
+            Reg::T2,
+            Reg::T1,
+            crate::block::CONTEXT_ENTRIES as i32 - 1,
+        ));
         self.emit(e::slli(Reg::T2, Reg::T2, 5));
         self.load(Reg::T3, slot!(contexts));
         self.emit(e::add(Reg::T2, Reg::T2, Reg::T3));
@@ -563,13 +585,13 @@ impl Template<'_> {
         self.leave_unless_interrupted(Some(Reg::T1));
     }
 
-    /// `sfence.vma`. The form with an address and no ASID, which kernels use after every page fault,
-    /// mostly finds nothing to forget: the gate has code of its own for it, common to all routines,
-    /// which takes the address in `t1` and the word in `t2`. The others forget whole address
-    /// spaces, or one address of one that need not be the current one: the reference emulator and
-    /// the shadow do that.
-    fn sfence_vma(&mut self, address: Reg, asid: Reg) {
-        if address == Reg::X0 || asid != Reg::X0 {
+    /// `sfence.vma`. The forms with an address, which kernels use after every page fault, mostly find
+    /// nothing to forget: the gate has code of its own for them, common to all routines, which takes
+    /// the address in `t1` and the word in `t2`. It fences the address in all address spaces, which
+    /// an ASID only narrows. The forms without an address forget whole address spaces: the reference
+    /// emulator and the shadow do that.
+    fn sfence_vma(&mut self, address: Reg) {
+        if address == Reg::X0 {
             return self.emulate();
         }
         let source = self.guest(address, Reg::T1);

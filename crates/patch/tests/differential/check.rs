@@ -117,7 +117,7 @@ fn expect(
 /// always gave up would be right, and useless.
 fn leaves(instruction: &Instruction, effect: Effect, state: &State) -> Option<End> {
     let leaves = match instruction {
-        Instruction::SfenceVma { address, asid } if *address != Reg::X0 && *asid == Reg::X0 => {
+        Instruction::SfenceVma { address, .. } if *address != Reg::X0 => {
             return Some(End::Fence);
         }
         Instruction::SfenceVma { .. } => true,

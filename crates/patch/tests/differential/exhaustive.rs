@@ -138,9 +138,9 @@ fn every_sfence_vma_is_left_to_who_knows_the_shadow_with_nothing_changed() {
     let fences = || -> Box<dyn Iterator<Item = Word>> { Box::new(all_fences()) };
     let [returns, interrupts, emulated, fenced] = check_all(fences, STATES);
     assert_eq!((returns, interrupts), (0, 0));
-    // An address and no ASID: 31 forms of 1024, which the gate knows.
-    assert_eq!(fenced, 24 * STATES as u64 * 31);
-    assert_eq!(emulated, 24 * STATES as u64 * (1024 - 31));
+    // The gate knows the forms with an address.
+    assert_eq!(fenced, 24 * STATES as u64 * 31 * 32);
+    assert_eq!(emulated, 24 * STATES as u64 * 32);
 }
 
 /// What has no template, has none for a reason: the reference emulator raises an exception, or it is
