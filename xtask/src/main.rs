@@ -5,7 +5,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
-use xtask::{build, demo, fetch, setup, test};
+use xtask::{bench, build, demo, fetch, setup, test};
 
 /// Development tasks of Patchvisor.
 #[derive(Debug, Parser)]
@@ -21,6 +21,8 @@ enum Task {
     Demo(demo::Options),
     /// Test everything; the last line counts.
     Test(test::Options),
+    /// Measure what privileged instructions cost, and what that makes of a kernel's work.
+    Bench(bench::Options),
     /// Build what runs on a hart; prints where it is.
     Build {
         /// Build this alone.
@@ -54,6 +56,7 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Demo(options) => demo::demo(&options)?,
         Task::Test(options) => test::test(&options)?,
+        Task::Bench(options) => bench::bench(&options)?,
         Task::Setup => setup::ensure()?,
         Task::Fetch => {
             for suite in [fetch::Suite::Trixie, fetch::Suite::Sid] {

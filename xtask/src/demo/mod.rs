@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: an unmodified Debian kernel, natively and under the monitor, and a table.
 
 mod report;
-mod table;
+pub(crate) mod table;
 
 use crate::fetch::{self, Suite};
 use crate::initramfs::Initramfs;

@@ -109,7 +109,7 @@ fn percent(share: f64) -> String {
 }
 
 /// Columns of equal width: names to the left, figures to the right.
-fn align(rows: &[Vec<String>]) -> String {
+pub(crate) fn align(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));

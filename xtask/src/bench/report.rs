@@ -1,0 +1,134 @@
+//! What was measured, as rows for machines.
+
+use super::run::{Measured, Way};
+use serde::Serialize;
+
+/// The whole report.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// In the order they were measured: by name, then by mode.
+    pub rows: Vec<Row>,
+}
+
+/// One thing measured in one mode.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// What was measured.
+    pub name: String,
+    /// How it ran: `native`, `trap`, `trap-delegated`, `break-frame` or `break`.
+    pub mode: &'static str,
+    /// Instructions of the whole machine, firmware and monitor among them; counted under `-icount`.
+    pub instructions: Option<f64>,
+    /// Nanoseconds of the host's time.
+    pub ns: Option<f64>,
+    /// How many times the native time that is.
+    pub vs_native: Option<f64>,
+    /// How many times the time in mode `trap` that is.
+    pub vs_trap: Option<f64>,
+}
+
+/// What one way of running gave.
+#[derive(Clone, Debug, Default)]
+pub struct Column {
+    pub way: Option<Way>,
+    pub times: Measured,
+    pub instructions: Measured,
+}
+
+impl Report {
+    /// Adds the results of some guest's runs; `names` gives the rows and their order.
+    pub fn add(&mut self, names: &[String], columns: &[Column]) {
+        let time = |name: &str, way: Way| {
+            let column = columns.iter().find(|column| column.way == Some(way))?;
+            column.times.get(name).copied()
+        };
+        for name in names {
+            for column in columns {
+                let Some(way) = column.way else { continue };
+                let ns = column.times.get(name).copied();
+                let instructions = column.instructions.get(name).copied();
+                if ns.is_none() && instructions.is_none() {
+                    continue;
+                }
+                self.rows.push(Row {
+                    name: name.clone(),
+                    mode: way.name(),
+                    instructions: instructions.map(rounded),
+                    ns: ns.map(rounded),
+                    vs_native: ratio(ns, time(name, Way::Native)),
+                    vs_trap: ratio(ns, time(name, Way::Trap)),
+                });
+            }
+        }
+    }
+
+    /// The row of a thing in a mode.
+    pub fn row(&self, name: &str, way: Way) -> Option<&Row> {
+        self.rows
+            .iter()
+            .find(|row| row.name == name && row.mode == way.name())
+    }
+
+    /// What was measured, each once.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.rows.iter().map(|row| row.name.as_str()).collect();
+        names.dedup();
+        names
+    }
+
+    /// Instructions that the monitor and firmware execute for one of these: those of the row less
+    /// those of the guest itself, which are the native ones.
+    pub fn added_instructions(&self, name: &str, way: Way) -> Option<f64> {
+        let of = |way| self.row(name, way)?.instructions;
+        Some(rounded(of(way)? - of(Way::Native)?))
+    }
+}
+
+fn ratio(value: Option<f64>, reference: Option<f64>) -> Option<f64> {
+    let reference = reference.filter(|reference| *reference > 0.0)?;
+    Some((value? / reference * 10_000.0).round() / 10_000.0)
+}
+
+/// To a hundredth: there is no more in a measurement.
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(way: Way, ns: f64, instructions: f64) -> Column {
+        Column {
+            way: Some(way),
+            times: [("a".to_owned(), ns)].into(),
+            instructions: [("a".to_owned(), instructions)].into(),
+        }
+    }
+
+    #[test]
+    fn each_row_is_compared_with_its_own_native_and_trap_rows() {
+        let mut report = Report::default();
+        let columns = [
+            column(Way::Native, 10.0, 1.0),
+            column(Way::Trap, 2000.0, 1001.0),
+            column(Way::Break, 250.0, 26.0),
+        ];
+        report.add(&["a".to_owned()], &columns);
+        let row = report.row("a", Way::Break).unwrap();
+        assert_eq!((row.vs_native, row.vs_trap), (Some(25.0), Some(0.125)));
+        assert_eq!(report.added_instructions("a", Way::Break), Some(25.0));
+        assert_eq!(report.names(), ["a"]);
+    }
+
+    #[test]
+    fn the_json_has_the_promised_fields_and_no_others() {
+        let mut report = Report::default();
+        report.add(&["a".to_owned()], &[column(Way::Native, 10.0, 1.0)]);
+        let json = serde_json::to_string(&report).unwrap();
+        assert_eq!(
+            json,
+            r#"{"rows":[{"name":"a","mode":"native","instructions":1.0,"ns":10.0,"vs_native":1.0,"vs_trap":null}]}"#
+        );
+    }
+}

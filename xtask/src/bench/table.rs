@@ -1,0 +1,92 @@
+//! The report for people.
+
+use super::report::Report;
+use super::run::Way;
+use super::targets::Target;
+use crate::demo::table::align;
+
+/// Renders all of it.
+pub fn render(report: &Report, targets: &[Target]) -> String {
+    let instructions = grid(report, |name, way| {
+        report.row(name, way).and_then(|row| row.instructions)
+    });
+    let times = grid(report, |name, way| report.row(name, way)?.ns);
+    let mut text = format!(
+        "\nInstructions of the whole machine for one iteration (-icount shift=0), the guest's own \
+         included:\n\n{instructions}\n\
+         Nanoseconds for one iteration (no -icount):\n\n{times}\n\
+         Ratios of these times:\n\n{}",
+        ratios(report)
+    );
+    if !targets.is_empty() {
+        text.push_str("\nTargets:\n\n");
+        text.push_str(&align(
+            &targets.iter().map(Target::cells).collect::<Vec<_>>(),
+        ));
+    }
+    text
+}
+
+/// One row for each thing, one column for each mode.
+fn grid(report: &Report, value: impl Fn(&str, Way) -> Option<f64>) -> String {
+    let mut rows = vec![header(Way::ALL.map(Way::name))];
+    for name in report.names() {
+        let values = Way::ALL.map(|way| value(name, way).map_or("-".to_owned(), figure));
+        rows.push(std::iter::once(name.to_owned()).chain(values).collect());
+    }
+    align(&rows)
+}
+
+/// How the modes compare with each other.
+fn ratios(report: &Report) -> String {
+    let mut rows = vec![header([
+        "break/native",
+        "trap/break",
+        "delegated/break",
+        "frame/break",
+    ])];
+    for name in report.names() {
+        let time = |way| report.row(name, way).and_then(|row| row.ns);
+        let ratio = |above, below| {
+            let below = time(below).filter(|time| *time > 0.0);
+            let ratio = time(above).zip(below).map(|(above, below)| above / below);
+            ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"))
+        };
+        rows.push(vec![
+            name.to_owned(),
+            ratio(Way::Break, Way::Native),
+            ratio(Way::Trap, Way::Break),
+            ratio(Way::TrapDelegated, Way::Break),
+            ratio(Way::BreakFrame, Way::Break),
+        ]);
+    }
+    align(&rows)
+}
+
+fn header<const N: usize>(columns: [&str; N]) -> Vec<String> {
+    std::iter::once("")
+        .chain(columns)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Three digits or more.
+fn figure(value: f64) -> String {
+    match value {
+        0.0..10.0 => format!("{value:.2}"),
+        10.0..100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_keep_three_digits() {
+        assert_eq!(figure(1.0), "1.00");
+        assert_eq!(figure(26.04), "26.0");
+        assert_eq!(figure(15_850.2), "15850");
+    }
+}
