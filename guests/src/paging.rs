@@ -28,6 +28,16 @@ pub enum Mode {
 impl Mode {
     pub const ALL: [Self; 3] = [Self::Sv39, Self::Sv48, Self::Sv57];
 
+    /// The modes that the machine has: those that satp takes.
+    pub fn supported() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|&mode| {
+            csr::write!("satp", Space::new(mode).satp(0));
+            let taken = csr::read!("satp") >> 60 == mode.number();
+            bare();
+            taken
+        })
+    }
+
     /// satp.MODE.
     pub const fn number(self) -> u64 {
         self.levels() as u64 + 5

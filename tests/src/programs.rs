@@ -14,8 +14,10 @@ pub struct Program {
     pub name: String,
     #[serde(default)]
     pub kind: Kind,
-    #[serde(default = "default_hosts")]
+    #[serde(default)]
     pub hosts: Vec<String>,
+    #[serde(default)]
+    pub everywhere: bool,
     pub native_cpu: Option<String>,
     #[serde(default)]
     pub sum: Sum,
@@ -33,13 +35,10 @@ pub enum Kind {
     Bench,
 }
 
-fn default_hosts() -> Vec<String> {
-    vec![patchvisor::qemu::DEFAULT_CPU.to_owned()]
-}
-
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct List {
+    other_hosts: Vec<String>,
     program: Vec<Program>,
 }
 
@@ -47,14 +46,22 @@ fn guests() -> PathBuf {
     xtask::paths::root().join("guests")
 }
 
-/// Reads the list.
+/// Reads the list; `hosts` of each program is complete then, the usual one first.
 ///
 /// # Errors
 /// When it cannot be read or has an unknown field.
 pub fn list() -> Result<Vec<Program>> {
     let path = guests().join("programs.toml");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let list: List = toml::from_str(&text).with_context(|| path.display().to_string())?;
+    let mut list: List = toml::from_str(&text).with_context(|| path.display().to_string())?;
+    for program in &mut list.program {
+        program
+            .hosts
+            .insert(0, patchvisor::qemu::DEFAULT_CPU.to_owned());
+        if program.everywhere {
+            program.hosts.extend_from_slice(&list.other_hosts);
+        }
+    }
     Ok(list.program)
 }
 

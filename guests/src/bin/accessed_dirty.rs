@@ -48,7 +48,7 @@ mod guest {
     }
 
     fn main() {
-        for mode in Mode::ALL {
+        for mode in Mode::supported() {
             for level in 0..2 {
                 let space = Space::new(mode);
                 let page = memory::allocate(0x20_0000);

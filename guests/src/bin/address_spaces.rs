@@ -16,7 +16,7 @@ mod guest {
 
     fn main() {
         let shared = memory::page();
-        for mode in Mode::ALL {
+        for mode in Mode::supported() {
             let spaces: [Space; 12] = core::array::from_fn(|_| Space::new(mode));
             let work = code!(
                 "1:",

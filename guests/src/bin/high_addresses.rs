@@ -14,7 +14,7 @@ mod guest {
     use guests::{csr, memory, paging, println};
 
     fn main() {
-        for mode in Mode::ALL {
+        for mode in Mode::supported() {
             let upper = !0u64 << (mode.bits() - 1);
             let giga = 0x4000_0000u64;
             let places = [

@@ -34,7 +34,7 @@ mod guest {
             ("pointer with G", V | G),
             ("pointer with bit 58", V | 1 << 58),
         ];
-        for mode in Mode::ALL {
+        for mode in Mode::supported() {
             let space = Space::new(mode);
             space.activate(0);
             for level in 0..2 {

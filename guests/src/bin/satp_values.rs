@@ -18,7 +18,7 @@ mod guest {
 
     fn main() {
         let page = memory::page();
-        for mode in Mode::ALL {
+        for mode in Mode::supported() {
             let space = Space::new(mode);
             let own = space.satp(0);
             for (form, name) in CSR_FORMS {

@@ -14,7 +14,7 @@ mod guest {
     const PLACE: u64 = 0x80_0000;
 
     fn main() {
-        for mode in Mode::ALL {
+        for mode in Mode::supported() {
             let space = Space::new(mode);
             space.map(PLACE, memory::page(), LEAF | R | W | X | U);
             space.activate(1);

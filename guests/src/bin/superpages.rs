@@ -20,7 +20,7 @@ mod guest {
             memory::write(block + page * 4096, 0xabc_0000 + page);
             memory::write(block + page * 4096 + 8, EBREAK);
         }
-        for mode in Mode::ALL {
+        for mode in Mode::supported() {
             let space = Space::new(mode);
             let place = 0x4000_0000;
             space.map_level(place, block, 1, LEAF | R | W | X);

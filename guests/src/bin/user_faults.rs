@@ -13,7 +13,7 @@ mod guest {
     const HEAP: u64 = 0x1000_0000;
 
     fn main() {
-        for mode in Mode::ALL {
+        for mode in Mode::supported() {
             let space = Space::new(mode);
             let touch = code!(
                 "1:",

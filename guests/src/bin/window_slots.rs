@@ -11,7 +11,7 @@ mod guest {
     use guests::{memory, paging, println};
 
     fn main() {
-        for mode in Mode::ALL {
+        for mode in Mode::supported() {
             let space = Space::new(mode);
             let page = memory::page();
             space.activate(1);
