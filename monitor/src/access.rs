@@ -8,6 +8,7 @@ use patch::HartBlock;
 use vcpu::Mode;
 
 use devices::Request;
+use devices::layout::RTC;
 use isa::satp::Satp;
 
 use super::exit::fault_of;
@@ -37,6 +38,10 @@ impl Vm {
             Some(Instruction::Load(access) | Instruction::Store(access)) if !access.float => access,
             _ => return false,
         };
+        let is_clock = (address.0.wrapping_sub(RTC.base.0)) < RTC.size;
+        if is_clock {
+            self.clock.show(&mut self.board);
+        }
         let request = if let Some(Instruction::Load(_)) = instruction {
             let Ok(value) = self.board.read(address, access.width) else {
                 return false;
@@ -51,6 +56,9 @@ impl Vm {
                 return false;
             };
             self.show_output();
+            if is_clock {
+                self.clock.update(block, &mut self.board);
+            }
             request
         };
         block.hart.pc = block.hart.pc.wrapping_add(access.length.into());

@@ -93,17 +93,8 @@ impl Machine for Service<'_> {
     }
 
     fn set_timer(&mut self, _hart: usize, deadline: u64) {
-        let due = deadline <= csr::time();
-        self.block.hart.set_pending(interrupt::STI, due);
-        // SAFETY: the timer interrupts while the guest runs or waits, which the slow path expects.
-        unsafe {
-            if due {
-                csr::clear!("sie", interrupt::STI);
-            } else {
-                sbi_rt::set_timer(deadline);
-                csr::set!("sie", interrupt::STI);
-            }
-        }
+        let vm = &mut *self.vm;
+        vm.clock.set_deadline(self.block, &mut vm.board, deadline);
     }
 
     fn send_ipi(&mut self, _hart: usize) {

@@ -15,8 +15,8 @@ use patch::block::{ContextEntry, ContextTable, Exit, FENCE_LOG};
 use patch::{HartBlock, Kind, Placed};
 use vcpu::{Effect, Mode, Trap};
 
+use super::clock::Hardware;
 use super::console::{self, say};
-use super::machine::Clock;
 use super::vm::{Frames, Vm};
 use super::{csr, gate, window};
 
@@ -199,11 +199,7 @@ impl Vm {
         match cause {
             // SAFETY: acknowledges the host's software interrupt; nothing sends any to a lone hart.
             1 => unsafe { csr::clear!("sip", interrupt::SSI) },
-            5 => {
-                block.hart.set_pending(interrupt::STI, true);
-                // SAFETY: the timer is enabled again when the guest sets it.
-                unsafe { csr::clear!("sie", interrupt::STI) };
-            }
+            5 => self.clock.update(block, &mut self.board),
             9 => self.host_external(),
             _ => self.stop(format_args!(
                 "the host raised interrupt {cause}, which the monitor does not know"
@@ -247,7 +243,7 @@ impl Vm {
     fn emulate(&mut self, block: &mut HartBlock, instruction: &Instruction, word: u32) -> bool {
         let effect = match block
             .hart
-            .execute(&self.features, &Clock, instruction, word)
+            .execute(&self.features, &Hardware, instruction, word)
         {
             Ok(effect) => effect,
             Err(trap) => {

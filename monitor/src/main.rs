@@ -14,6 +14,7 @@ mod monitor {
     mod access;
     mod boot;
     mod calls;
+    mod clock;
     mod console;
     mod csr;
     mod exit;
@@ -23,7 +24,7 @@ mod monitor {
     mod heap;
     mod host;
     mod layout;
-    mod machine;
+    mod plic;
     mod statistics;
     mod vm;
     mod window;

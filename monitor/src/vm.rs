@@ -19,11 +19,12 @@ use patch::pages::Pages;
 use patch::{HartBlock, Maker, Patcher};
 use vcpu::{Features, Hart};
 
+use super::clock::Clock;
 use super::console::{self, say};
 use super::guest_memory::{Copies, GuestRam, RoutineMemory};
 use super::host::Host;
 use super::layout::{Layout, Range};
-use super::machine::HostPlic;
+use super::plic::HostPlic;
 use super::statistics::Statistics;
 use super::window::{self, Image};
 use super::{csr, fault, gate};
@@ -42,6 +43,7 @@ pub struct Vm {
     bundle: Bundle<'static>,
     pub ram: GuestRam,
     pub board: Board,
+    pub clock: Clock,
     /// Typed characters that the UART has no room for yet.
     input: VecDeque<u8>,
     pub patcher: RefCell<MachinePatcher>,
@@ -274,6 +276,7 @@ impl Vm {
         ));
         contexts.clear();
 
+        let clock = Clock::new(tree);
         let fence_log = Box::new([0; FENCE_LOG]);
         let block = &mut *block.0;
         block.fence_log = &raw const *fence_log as u64;
@@ -301,8 +304,9 @@ impl Vm {
             ram,
             board: Board::new(&BoardConfig {
                 harts: 1,
-                rtc: false,
+                rtc: clock.knows_the_day(),
             }),
+            clock,
             input: VecDeque::new(),
             patcher: RefCell::new(patcher),
             shadow,
@@ -361,7 +365,7 @@ impl Vm {
             cbom_block_size: host.cbom_block,
             cbop_block_size: None,
             cboz_block_size: host.cboz_block,
-            rtc: false,
+            rtc: self.clock.knows_the_day(),
             rng_seed: seed,
             kaslr_seed: None,
             overlay,
@@ -415,6 +419,8 @@ impl Vm {
             ));
         }
         self.board.reset();
+        self.clock.reset();
+        self.clock.update(block, &mut self.board);
         block.hart = Hart::new(&self.features, 0, self.tree_at, GuestPhys(kernel.entry));
         block.update_pending();
         // SAFETY: what VU may read, and do, at power-on.
@@ -423,7 +429,6 @@ impl Vm {
             if self.features.senvcfg != 0 {
                 csr::write!("0x10a", block.hart.senvcfg);
             }
-            csr::clear!("sie", interrupt::STI);
         }
         Ok(())
     }

@@ -1,27 +1,9 @@
-//! What the host lends to a guest: its clock and its interrupt controller.
+//! The host's interrupt controller.
 
 use devices::host_tree::HostTree;
 use isa::address::HostPhys;
-use vcpu::Counters;
 
-use super::{csr, window};
-
-/// The hardware's counters, as the guest reads them.
-pub struct Clock;
-
-impl Counters for Clock {
-    fn cycle(&self) -> u64 {
-        csr::read!("cycle")
-    }
-
-    fn time(&self) -> u64 {
-        csr::time()
-    }
-
-    fn instret(&self) -> u64 {
-        csr::read!("instret")
-    }
-}
+use super::window;
 
 /// The host's PLIC, as this hart uses it: one source, the console's UART.
 #[derive(Clone, Debug)]
