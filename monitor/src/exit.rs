@@ -5,7 +5,7 @@
 
 use isa::address::{GuestPhys, GuestVirt};
 use isa::csr::{self as numbers, Exception, interrupt};
-use isa::decode::{Instruction, decode, length};
+use isa::decode::{CsrOp, Instruction, Source, decode, length};
 use isa::satp::Satp;
 use mmu::{
     Access, Dropped, Fault, FenceLog, FillError, Filled, Flush, Kind as AccessKind, Translation,
@@ -53,6 +53,11 @@ impl Vm {
         }
         block.update_pending();
         self.enter_context(block);
+        if self.strict_sum && block.hart.sstatus & numbers::sstatus::SUM == 0 && self.user_pages {
+            let dropped = self.shadow.drop_user(0);
+            self.apply(block, dropped);
+            self.user_pages = false;
+        }
         let mask = block.extension_mask;
         let wanted = block.hart.sstatus & mask;
         if csr::read!("sstatus") & mask != wanted {
@@ -96,6 +101,7 @@ impl Vm {
             block.fences_seen = block.fences;
         }
         self.satp = Some(satp);
+        self.user_pages = true;
         self.apply(block, switched.dropped);
         block.satp_vs = switched.context.satp_vs;
         block.satp_vu = switched.context.satp_vu;
@@ -118,7 +124,7 @@ impl Vm {
             return;
         }
         let context = self.shadow.context(0);
-        if context.private_execute || Satp(block.hart.satp).mode() == 0 {
+        if self.strict_sum || context.private_execute || Satp(block.hart.satp).mode() == 0 {
             self.contexts.clear();
             return;
         }
@@ -310,6 +316,9 @@ impl Vm {
         instruction: &Instruction,
         word: u32,
     ) {
+        if self.strict_sum && changes_sum(instruction) {
+            return;
+        }
         let access = Access {
             kind: AccessKind::Fetch,
             user: false,
@@ -431,6 +440,7 @@ impl Vm {
             match filled {
                 Ok(Filled::Installed(dropped)) => {
                     self.statistics.fills += 1;
+                    self.user_pages |= translation.pte.is_user();
                     self.apply(block, dropped);
                     self.shadow.fill_around(
                         &self.ram,
@@ -546,6 +556,18 @@ impl Vm {
             plic.complete(source);
         }
     }
+}
+
+/// Whether the instruction may change `sstatus.SUM`, which routines do not enforce. Immediates do not
+/// reach it.
+fn changes_sum(instruction: &Instruction) -> bool {
+    matches!(
+        instruction,
+        Instruction::Csr(access)
+            if access.csr == numbers::SSTATUS
+                && access.writes()
+                && (access.op == CsrOp::Write || matches!(access.source, Source::Register(_)))
+    )
 }
 
 /// Whether the reference emulator carries the instruction out when it traps as illegal.

@@ -57,6 +57,8 @@ pub struct Vm {
     pub fence_log: Box<[u64; FENCE_LOG]>,
     pub features: Features,
     pub strict_sum: bool,
+    /// With `strict_sum`: the VS view may have user pages.
+    pub user_pages: bool,
     pub walk_options: Options,
     pub cbom_block: Option<u32>,
     pub cboz_block: Option<u32>,
@@ -298,6 +300,7 @@ impl Vm {
 
         let mut vm = Self {
             patches: description.mode != PatchMode::Trap,
+            user_pages: false,
             strict_sum: description.sum == Sum::Strict,
             description,
             bundle,

@@ -233,7 +233,9 @@ impl Shadow {
         wanted: Rights,
         view: View,
     ) -> Result<(Leaf, Rights), FillError> {
-        let shared = translation.global;
+        // A user page that is global, which no kernel has, stays with its context for the sake of
+        // `drop_user`.
+        let shared = translation.global && !translation.pte.is_user();
         let guest_level = translation.level;
         let leaf = |level, host: HostPhys, rights: Rights, is_copy| {
             let pte = Pte(Pte::new(host.0, rights.flags()).0 | self.leaf_bits);
