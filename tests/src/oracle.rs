@@ -122,6 +122,11 @@ fn native(program: &Program, cpu: &str) -> Result<String> {
     };
     once(&cell, || {
         let kernel = artefacts::guest(&program.name)?;
+        // A host's H extension is not the guest's.
+        let cpu = match cpu {
+            "rv64" => patchvisor::qemu::DEFAULT_CPU,
+            other => other,
+        };
         let cpu = program.native_cpu.as_deref().unwrap_or(cpu);
         let outcome = programs::native(&kernel, cpu, NATIVE_MEMORY)
             .spawn()?

@@ -40,7 +40,7 @@ mod guest {
             "bnez t2, 2f",
             "sd ra, 0(a6)",
             "add a6, a6, s11",
-            "slli t2, a7, 50",
+            "slli t2, a7, 48",
             "bnez t2, 2f",
             "ecall",
             "2:",
@@ -55,7 +55,7 @@ mod guest {
                 for register in 1..32 {
                     context.x[register] = (index as u64 + 3) * register as u64;
                 }
-                context.with(16, HEAP).with(17, 12 << 14).with(27, 512)
+                context.with(16, HEAP).with(17, 12 << 14).with(27, 64)
             };
             for (name, period) in [
                 ("not preempted", 0),
