@@ -12,6 +12,7 @@ use devices::layout::RTC;
 use isa::satp::Satp;
 
 use super::exit::fault_of;
+use super::gate::{Attempt, attempt};
 use super::vm::Vm;
 use super::window;
 
@@ -25,17 +26,29 @@ fn extend(value: u64, access: &MemoryAccess) -> u64 {
     }
 }
 
+/// The address that the instruction at `pc` accesses: not the one that faulted, when the access is
+/// misaligned and begins in the page before.
+fn effective(block: &HartBlock, access: &MemoryAccess) -> GuestVirt {
+    GuestVirt(block.hart.x[access.base.index()].wrapping_add_signed(access.offset))
+}
+
 impl Vm {
     /// Carries out a load or store of the device at `address`; false when no device takes it.
     pub fn access_device(
         &mut self,
         block: &mut HartBlock,
         instruction: Option<Instruction>,
+        at: GuestVirt,
         address: GuestPhys,
     ) -> bool {
         let access = match instruction {
-            // Devices have no registers for floating-point numbers.
-            Some(Instruction::Load(access) | Instruction::Store(access)) if !access.float => access,
+            // Devices have no registers for floating-point numbers. A misaligned access that begins in
+            // the page before is none of a device.
+            Some(Instruction::Load(access) | Instruction::Store(access))
+                if !access.float && effective(block, &access) == at =>
+            {
+                access
+            }
             _ => return false,
         };
         let is_clock = (address.0.wrapping_sub(RTC.base.0)) < RTC.size;
@@ -79,6 +92,7 @@ impl Vm {
         let patched = self.patcher.borrow().pages().copy(address).is_some();
         if let Some(Instruction::Load(access)) = instruction
             && !access.float
+            && effective(block, &access) == at
             && address.offset() + u64::from(access.width) <= PAGE_SIZE
         {
             let mut bytes = [0; 8];
@@ -147,8 +161,10 @@ impl Vm {
             }
             CboOp::Clean | CboOp::Flush | CboOp::Inval => {
                 let host = window::direct(self.ram.host_base().add(address.0 - self.ram.base.0));
-                // SAFETY: cleaning and flushing a block of the guest's own RAM loses no data.
-                unsafe { core::arch::asm!(".insn i 0x0f, 2, x0, {}, 2", in(reg) host.as_ptr()) };
+                if attempt(Attempt::FlushBlock(host.as_ptr() as u64)).is_none() {
+                    block.hart.pc = block.hart.pc.wrapping_sub(4);
+                    self.deliver(block, vcpu::Trap::illegal(word));
+                }
             }
         }
     }

@@ -75,6 +75,7 @@ impl Vm {
             let pending = block.hart.sip;
             block.hart = Hart::new(&self.features, 0, device_tree, start.address);
             block.hart.sip = pending;
+            self.grant(block);
         }
     }
 }

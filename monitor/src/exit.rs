@@ -12,6 +12,7 @@ use mmu::{
     walk_with,
 };
 use patch::block::{ContextEntry, ContextTable, Exit, FENCE_LOG};
+use patch::pages::Mappings;
 use patch::{HartBlock, Kind, Placed};
 use vcpu::{Effect, Mode, Trap};
 
@@ -263,14 +264,10 @@ impl Vm {
             Effect::Wfi => self.wait(block),
             Effect::Cbo { op, address } => self.cache_block(block, op, address, word),
         }
-        if let Instruction::Csr(access) = instruction {
-            match access.csr {
-                // SAFETY: what VU may read and do is the guest's choice; VS is served by the
-                // emulator where these deny it something.
-                numbers::SCOUNTEREN => unsafe { csr::write!("scounteren", block.hart.scounteren) },
-                numbers::SENVCFG => unsafe { csr::write!("0x10a", block.hart.senvcfg) },
-                _ => {}
-            }
+        if let Instruction::Csr(access) = instruction
+            && [numbers::SCOUNTEREN, numbers::SENVCFG].contains(&access.csr)
+        {
+            self.grant(block);
         }
         true
     }
@@ -357,6 +354,11 @@ impl Vm {
                 self.apply(block, dropped);
             }
             Placed::Patched { .. } => {}
+            Placed::Served => {
+                // The patch is there: this context still maps the original.
+                let dropped = self.shadow.drop_execute(0, at);
+                self.apply(block, dropped);
+            }
             Placed::No => return,
         }
         csr::fence_i();
@@ -373,9 +375,18 @@ impl Vm {
     /// Drops the patched copy of the frame that holds `address`, if there is one.
     pub fn drop_copy(&mut self, block: &mut HartBlock, address: GuestPhys) {
         let mappings = self.patcher.borrow_mut().pages_mut().take_mappings(address);
-        for mapping in mappings {
-            let dropped = self.shadow.drop_copy(mapping);
-            self.apply(block, dropped);
+        match mappings {
+            Mappings::At(mappings) => {
+                for mapping in mappings {
+                    let dropped = self.shadow.drop_copy(mapping);
+                    self.apply(block, dropped);
+                }
+            }
+            Mappings::TooMany => {
+                self.patcher.borrow_mut().pages_mut().clear_writable();
+                let dropped = self.shadow.flush_all();
+                self.apply(block, dropped);
+            }
         }
         self.patcher.borrow_mut().drop_copy(address);
     }
@@ -464,6 +475,9 @@ impl Vm {
                     continue;
                 }
                 Err(FillError::NotRam(address)) => self.device_access(block, kind, at, address),
+                Err(FillError::Window(_)) if Satp(block.hart.satp).mode() == 0 => {
+                    self.deliver(block, fault_of(kind, Fault::Access, at));
+                }
                 Err(FillError::Window(address)) => {
                     let end = self.window_end;
                     self.stop(format_args!(
@@ -494,7 +508,7 @@ impl Vm {
         if kind != AccessKind::Fetch {
             match self.fetch(block) {
                 Ok(word) => {
-                    if self.access_device(block, decode(word), address) {
+                    if self.access_device(block, decode(word), at, address) {
                         self.statistics.device_accesses += 1;
                         return;
                     }

@@ -1,5 +1,9 @@
 # The trap gate: the way from a guest to a routine, from VU to VS, and to the slow path.
 #
+# Nothing in the gate or in a routine may fault: a trap there would enter the gate again, which would
+# take the guest's t0 for the block. So they touch the block, tables of the shadow and the guest's RAM
+# alone, at addresses that they checked.
+#
 # While a guest runs, sscratch holds the address of the per-hart block's site cache. Both gates swap
 # it into t0 and spill what they use into the block; neither saves a trap frame unless the slow path
 # is needed.
@@ -63,6 +67,8 @@ cache_miss:
   slli t3, t3, 12
   slli t4, t1, 52
   srli t4, t4, 52
+  li t2, 0xffe                          # a payload in the next page: no patch, and perhaps no RAM
+  beq t4, t2, miss_fails
   add t3, t3, t4                        # host-physical address of the site
   add t4, t3, t5
   lhu t4, 2(t4)                         # payload
@@ -256,7 +262,8 @@ vu_fill:
 # no patches are in; the other contexts learn of the fence from the log before they are used again.
 
 # Drops the leaf of address t1 under the root at t2; leaves for fence_slow where an entry on the
-# way has one of the \slow bits, or the leaf is a superpage. t5 = direct map; clobbers t3, t4, t6.
+# way has one of the \slow bits, or the leaf is a superpage. The window's entries are among the
+# slow ones: they have G, which the guest's never have. t5 = direct map; clobbers t3, t4, t6.
 .macro drop_leaf slow
   ld t4, {root_shift}(t0)
 1:
@@ -292,6 +299,12 @@ fence_address:
   sd t4, {T4}(t0)
   sd t5, {T5}(t0)
   sd t6, {T6}(t0)
+  ld t4, {root_shift}(t0)               # is the address sign-extended from its top bit?
+  addi t4, t4, 8
+  sra t3, t1, t4
+  addi t3, t3, 1
+  sltiu t3, t3, 2
+  beqz t3, fence_slow
   ld t5, {direct_map}(t0)
   ld t2, {root}(t0)
   drop_leaf {pieces_or_execute}
@@ -428,8 +441,34 @@ probe:
 .balign 4
 1:
   csrw stvec, t2
+  li t0, 0x100                          # the trap came from S-mode; no sret returns there
+  csrc sstatus, t0
   li a1, 1
   jr t3
+
+# What may trap: each gets its operand in a0 and returns a value in a0.
+.globl try_senvcfg
+try_senvcfg:
+  csrw 0x10a, a0
+  csrr a0, 0x10a
+  csrw 0x10a, zero
+  ret
+.globl try_cycle
+try_cycle:
+  csrr a0, cycle
+  ret
+.globl try_time
+try_time:
+  csrr a0, time
+  ret
+.globl try_instret
+try_instret:
+  csrr a0, instret
+  ret
+.globl try_flush_block
+try_flush_block:
+  .insn i 0x0f, 2, x0, a0, 2            # cbo.flush (a0)
+  ret
 
 .local fault_stack
 .comm fault_stack, 16384, 16

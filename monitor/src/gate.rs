@@ -31,8 +31,8 @@ core::arch::global_asm!(
     ram_base = const slot!(ram_base),
     ram_size = const slot!(ram_size),
     ram_offset = const slot!(ram_offset),
-    pieces = const mmu::PIECES,
-    pieces_or_execute = const mmu::PIECES | isa::pte::Pte::X,
+    pieces = const mmu::PIECES | isa::pte::Pte::G,
+    pieces_or_execute = const mmu::PIECES | isa::pte::Pte::G | isa::pte::Pte::X,
     fences = const slot!(fences),
     fence_log = const slot!(fence_log),
     fence_log_mask = const patch::block::FENCE_LOG - 1,
@@ -55,6 +55,11 @@ unsafe extern "C" {
     fn gate_fence();
     fn enter_fence();
     fn enter_guest(cache: *mut u8) -> !;
+    fn try_senvcfg(value: u64) -> u64;
+    fn try_cycle(_: u64) -> u64;
+    fn try_time(_: u64) -> u64;
+    fn try_instret(_: u64) -> u64;
+    fn try_flush_block(at: u64) -> u64;
     fn probe(code: unsafe extern "C" fn(u64) -> u64, argument: u64) -> Probed;
 }
 
@@ -109,12 +114,32 @@ pub unsafe fn enter(block: *mut HartBlock) -> ! {
     unsafe { enter_guest(block_address(block)) }
 }
 
-/// Runs `code`, which holds one instruction that this processor may not have; `None` when it trapped.
-///
-/// # Safety
-/// `code` must touch neither memory nor the stack before its instruction, and leave the processor usable.
-pub unsafe fn try_run(code: unsafe extern "C" fn(u64) -> u64, argument: u64) -> Option<u64> {
-    // SAFETY: the caller's promise; `probe` restores `stvec`.
-    let probed = unsafe { probe(code, argument) };
+/// An instruction that the processor may not have, or that firmware may deny to S-mode.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Attempt {
+    /// Writes `senvcfg`, reads it back, and leaves it 0.
+    Senvcfg(u64),
+    /// Reads `cycle`.
+    Cycle,
+    /// Reads `time`.
+    Time,
+    /// Reads `instret`.
+    Instret,
+    /// Writes the cache block at an address in the direct map back to memory.
+    FlushBlock(u64),
+}
+
+/// What the instruction returns; `None` when it trapped.
+pub fn attempt(what: Attempt) -> Option<u64> {
+    let (code, operand): (unsafe extern "C" fn(u64) -> u64, u64) = match what {
+        Attempt::Senvcfg(value) => (try_senvcfg, value),
+        Attempt::Cycle => (try_cycle, 0),
+        Attempt::Time => (try_time, 0),
+        Attempt::Instret => (try_instret, 0),
+        Attempt::FlushBlock(at) => (try_flush_block, at),
+    };
+    // SAFETY: each piece of code is one instruction that touches no memory of Rust's (a flushed
+    // block keeps its contents; `senvcfg` governs U-mode alone), and `probe` comes back from its trap.
+    let probed = unsafe { probe(code, operand) };
     (probed.trapped == 0).then_some(probed.value)
 }

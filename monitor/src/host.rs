@@ -9,7 +9,8 @@ use isa::satp;
 use vcpu::Features;
 
 use super::boot::Translation;
-use super::{csr, gate, window};
+use super::gate::{Attempt, attempt};
+use super::{csr, window};
 
 /// The host, as far as guests feel it.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Host {
     pub hart: u64,
     /// What the virtual hart offers.
     pub features: Features,
+    /// Counters that S-mode may read, by their bits in `scounteren`: `cycle`, `time`, `instret`.
+    pub counters: u64,
     /// The ISA that a guest is offered.
     pub isa: GuestIsa,
     /// Bits of ASID in the hardware's `satp`.
@@ -51,20 +54,6 @@ pub fn read_tree(at: HostPhys) -> Result<HostTree, TreeError> {
     host_tree::read(bytes)
 }
 
-core::arch::global_asm!(
-    ".section .text",
-    ".globl try_senvcfg",
-    "try_senvcfg:",
-    "csrw 0x10a, a0",
-    "csrr a0, 0x10a",
-    "csrw 0x10a, zero",
-    "ret",
-);
-
-unsafe extern "C" {
-    fn try_senvcfg(value: u64) -> u64;
-}
-
 impl Host {
     /// Finds out about the hart that runs this.
     pub fn probe(hart: u64, tree: &HostTree, translation: Translation) -> Self {
@@ -83,8 +72,7 @@ impl Host {
         if has("v") {
             writable |= sstatus::VS;
         }
-        // SAFETY: `try_senvcfg` writes and reads a CSR that governs U-mode alone, and leaves it 0.
-        let environment = unsafe { gate::try_run(try_senvcfg, u64::MAX) }.unwrap_or(0);
+        let environment = attempt(Attempt::Senvcfg(u64::MAX)).unwrap_or(0);
         let known = senvcfg::FIOM | senvcfg::CBIE | senvcfg::CBCFE | senvcfg::CBZE;
         // SAFETY: governs what U-mode may read; written again before a guest runs.
         unsafe { csr::write!("scounteren", u64::MAX) };
@@ -94,9 +82,12 @@ impl Host {
             scounteren: csr::read!("scounteren"),
             satp_modes: translation.modes,
         };
+        let counters = [Attempt::Cycle, Attempt::Time, Attempt::Instret];
+        let readable = |bit: usize| u64::from(attempt(counters[bit]).is_some()) << bit;
         Self {
             hart,
             features,
+            counters: readable(0) | readable(1) | readable(2),
             asid_bits: translation.max_asid.count_ones(),
             timebase: tree.timebase_frequency,
             cbom_block: described.and_then(|described| described.cbom_block_size),

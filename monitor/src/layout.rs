@@ -39,6 +39,8 @@ pub struct Layout {
     pub bundle: &'static [u8],
     /// What is left, for guests.
     pub free: Range,
+    /// Bytes of the heap.
+    pub heap_size: u64,
     /// Behind the highest byte of memory or device register that the monitor reaches.
     pub memory_end: u64,
 }
@@ -149,6 +151,7 @@ pub fn plan(image: &Image, device_tree: HostPhys, tree: &HostTree) -> Result<Lay
             start: heap + heap_size,
             end: largest.end,
         },
+        heap_size,
         memory_end: ends.max().unwrap_or(0).min(reach),
     })
 }

@@ -34,6 +34,9 @@ const RAM_BASE: GuestPhys = GuestPhys(0x8000_0000);
 const MEGABYTE: u64 = 1 << 20;
 const PAGE: u64 = 4096;
 
+/// Typed characters that wait for the guest.
+const MOST_INPUT: usize = 4096;
+
 /// The patcher on this machine.
 pub type MachinePatcher = Patcher<RoutineMemory, Copies>;
 
@@ -114,6 +117,7 @@ pub fn run(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
         host,
         &mut free,
         layout.memory_end,
+        layout.heap_size,
         bundle,
         description,
         &mut block,
@@ -126,7 +130,17 @@ pub fn run(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
     block.monitor_tp = vm as *mut Vm as u64;
     // SAFETY: the interrupts that the monitor handles; all arrive while a guest runs, or in `wfi`.
     unsafe { csr::write!("sie", interrupt::SSI | interrupt::SEI) };
+    // SAFETY: what the firmware left here does not matter any more: the guest is entered in U-mode,
+    // and neither SUM nor MXR widens what its pages allow.
+    unsafe {
+        let modes = sstatus::SPP | sstatus::SPIE | sstatus::SIE | sstatus::SUM | sstatus::MXR;
+        csr::clear!("sstatus", modes);
+    }
     vm.leave(block);
+    // SAFETY: the view contains the window; the boot root is not needed any more.
+    unsafe { csr::write!("satp", block.satp_vs) };
+    // What the boot root had in larger pages must not stay in the TLB.
+    csr::fence_all();
     // SAFETY: `Vm::new` and `leave` completed the block.
     unsafe { gate::enter(block) }
 }
@@ -179,10 +193,20 @@ impl Vm {
         host: &Host,
         memory: &mut Memory,
         memory_end: u64,
+        heap_size: u64,
         bundle: Bundle<'static>,
         description: bundle::Vm,
         block: &mut Block,
     ) -> Result<Self, String> {
+        if let Some(window) = description
+            .window
+            .filter(|&window| window != window::WINDOW)
+        {
+            return Err(format!(
+                "the bundle asks for the monitor's window at {window:#x}, and this monitor has it at {:#x}; pack without `window`",
+                window::WINDOW
+            ));
+        }
         let routines_size = description
             .routine_cache
             .next_multiple_of(PAGE)
@@ -246,6 +270,7 @@ impl Vm {
         let features = host.features;
         let maker = Maker {
             features,
+            counters: host.counters,
             count: description.statistics,
             fence_on_switch: shadow.needs_fence_on_switch(),
         };
@@ -264,14 +289,16 @@ impl Vm {
         }
         // SAFETY: `map` made the memory executable at that address, and it is the cache's alone.
         let executable = unsafe { RoutineMemory::new(routines, routines_size as usize, executed) };
-        let copies = Copies::new(ram, (ram_size / PAGE / 8) as usize);
-        let pages = Pages::new(RAM_BASE, ram_size);
+        // A quarter of the heap for copies; what is remembered of pages takes less than another.
+        let copies = (heap_size / 4 / PAGE) as usize;
+        let memory_of_copies = Copies::new(ram, copies);
+        let pages = Pages::new(RAM_BASE, ram_size, copies);
         let patcher = Patcher::new(
             maker,
             executable,
             description.values as usize,
             pages,
-            copies,
+            memory_of_copies,
         );
         let mut contexts = Box::new(ContextTable(
             [ContextEntry::EMPTY; patch::block::CONTEXT_ENTRIES],
@@ -426,14 +453,21 @@ impl Vm {
         self.clock.update(block, &mut self.board);
         block.hart = Hart::new(&self.features, 0, self.tree_at, GuestPhys(kernel.entry));
         block.update_pending();
-        // SAFETY: what VU may read, and do, at power-on.
+        self.grant(block);
+        csr::fence_i();
+        Ok(())
+    }
+
+    /// Gives VU what the guest's `scounteren` and `senvcfg` grant it.
+    pub fn grant(&self, block: &HartBlock) {
+        // SAFETY: what VU may read and do is the guest's choice; VS is served by the emulator where
+        // these deny it something.
         unsafe {
             csr::write!("scounteren", block.hart.scounteren);
             if self.features.senvcfg != 0 {
                 csr::write!("0x10a", block.hart.senvcfg);
             }
         }
-        Ok(())
     }
 
     /// Does what a device asks for.
@@ -504,7 +538,10 @@ impl Vm {
 
     /// Takes a byte that was typed.
     pub fn receive(&mut self, byte: u8) {
-        self.input.push_back(byte);
+        // As a UART does whose reader is asleep: what does not fit is lost.
+        if self.input.len() < MOST_INPUT {
+            self.input.push_back(byte);
+        }
         self.offer_input();
     }
 

@@ -56,7 +56,7 @@ impl EmulationMap {
                 VALUES
             ]
             .into_boxed_slice(),
-            free: Vec::new(),
+            free: Vec::with_capacity(VALUES),
             next: 0,
             limit: limit.clamp(1, VALUES),
         }

@@ -16,6 +16,18 @@ const MAX_BACKOFF: u32 = 14;
 /// Emulated data reads after which a copy is given up: the page is more data than code.
 const MAX_READS: u32 = 512;
 
+/// Mappings of a copy that are remembered one by one. A kernel has one or two.
+const MOST_MAPPINGS: usize = 32;
+
+/// Where a copy may be mapped.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Mappings {
+    /// At these pages, in some VS views.
+    At(Vec<GuestVirt>),
+    /// At more pages than are remembered.
+    TooMany,
+}
+
 /// A patch within a frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Site {
@@ -78,18 +90,23 @@ pub struct Pages {
     base: GuestPhys,
     regions: Vec<Region>,
     pages: BTreeMap<u64, Page>,
+    /// Pages that are remembered at the most: a guest must not fill the monitor's memory with the
+    /// history of its own.
+    most_pages: usize,
     copies: usize,
     sites: usize,
 }
 
 impl Pages {
-    /// Knows `size` bytes of RAM from `base`.
-    pub fn new(base: GuestPhys, size: u64) -> Self {
+    /// Knows `size` bytes of RAM from `base`, of which `most_copies` frames at the most have a copy
+    /// at any time.
+    pub fn new(base: GuestPhys, size: u64, most_copies: usize) -> Self {
         let regions = vec![Region::default(); ((size >> PAGE_SHIFT) as usize).div_ceil(REGION)];
         Self {
             base,
             regions,
             pages: BTreeMap::new(),
+            most_pages: 2 * most_copies + 64,
             copies: 0,
             sites: 0,
         }
@@ -165,6 +182,14 @@ impl Pages {
         }
     }
 
+    /// What is known of the frame that holds `address`.
+    fn page(&mut self, address: GuestPhys) -> &mut Page {
+        if self.pages.len() >= self.most_pages {
+            self.pages.retain(|_, page| page.copy.is_some());
+        }
+        self.pages.entry(address.frame_number()).or_default()
+    }
+
     fn set_patched(&mut self, address: GuestPhys, patched: bool) {
         let (region, frame) = self.index(address);
         let region = &mut self.regions[region];
@@ -180,7 +205,7 @@ impl Pages {
     /// Notes one privileged instruction that trapped in the frame, and tells whether the frame has
     /// earned a patch.
     pub fn earns_patch(&mut self, address: GuestPhys) -> bool {
-        let page = self.pages.entry(address.frame_number()).or_default();
+        let page = self.page(address);
         if page.copy.is_some() || page.drops == 0 {
             return true;
         }
@@ -191,7 +216,7 @@ impl Pages {
     /// Gives the frame a copy.
     pub fn set_copy(&mut self, address: GuestPhys, copy: HostPhys) {
         self.set_patched(address, true);
-        let page = self.pages.entry(address.frame_number()).or_default();
+        let page = self.page(address);
         page.copy = Some(copy);
         page.reads = 0;
         self.copies += 1;
@@ -199,7 +224,7 @@ impl Pages {
 
     /// Enters a site in the frame's copy.
     pub fn add_site(&mut self, address: GuestPhys, value: u16) {
-        let page = self.pages.entry(address.frame_number()).or_default();
+        let page = self.page(address);
         page.sites.push(Site {
             offset: address.offset() as u16,
             value,
@@ -218,24 +243,30 @@ impl Pages {
 
     /// Notes an emulated data read of a frame with a copy; `true` when the copy should go.
     pub fn note_read(&mut self, address: GuestPhys) -> bool {
-        let page = self.pages.entry(address.frame_number()).or_default();
+        let page = self.page(address);
         page.reads += 1;
         page.reads > MAX_READS
     }
 
     /// Notes that the frame's copy is mapped at the page of `mapping`.
     pub fn note_mapping(&mut self, address: GuestPhys, mapping: GuestVirt) {
-        let page = self.pages.entry(address.frame_number()).or_default();
-        if !page.mappings.contains(&mapping.page()) {
+        let page = self.page(address);
+        if page.mappings.len() <= MOST_MAPPINGS && !page.mappings.contains(&mapping.page()) {
             page.mappings.push(mapping.page());
         }
     }
 
     /// Where the frame's copy may be mapped; it is about to be unmapped there.
-    pub fn take_mappings(&mut self, address: GuestPhys) -> Vec<GuestVirt> {
+    pub fn take_mappings(&mut self, address: GuestPhys) -> Mappings {
         let page = self.pages.get_mut(&address.frame_number());
-        page.map(|page| core::mem::take(&mut page.mappings))
-            .unwrap_or_default()
+        let mappings = page
+            .map(|page| core::mem::take(&mut page.mappings))
+            .unwrap_or_default();
+        if mappings.len() > MOST_MAPPINGS {
+            Mappings::TooMany
+        } else {
+            Mappings::At(mappings)
+        }
     }
 
     /// Takes the frame's copy and its sites away.
@@ -293,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_page_that_keeps_changing_must_earn_its_next_copy() {
-        let mut pages = Pages::new(BASE, 1 << 20);
+        let mut pages = Pages::new(BASE, 1 << 20, 64);
         for drops in 0..5 {
             let mut traps = 1;
             while !pages.earns_patch(BASE) {
@@ -307,7 +338,7 @@ mod tests {
 
     #[test]
     fn taking_a_copy_takes_its_sites() {
-        let mut pages = Pages::new(BASE, 1 << 20);
+        let mut pages = Pages::new(BASE, 1 << 20, 64);
         pages.set_copy(BASE, HostPhys(0x1000));
         pages.add_site(BASE.add(0x10), 7);
         assert_eq!(pages.site(BASE.add(0x10)), Some(7));
@@ -333,7 +364,7 @@ mod tests {
 
     #[test]
     fn writability_is_noted_for_every_frame_of_a_range() {
-        let mut pages = Pages::new(BASE, 1 << 20);
+        let mut pages = Pages::new(BASE, 1 << 20, 64);
         pages.set_writable(BASE.add(0x2000), 0x2000);
         let writable = |pages: &Pages| {
             (0..6)

@@ -30,6 +30,9 @@ pub enum Placed {
         /// Writable mappings of the frame may exist.
         writable: bool,
     },
+    /// The instruction is patched already: it was executed from the original, which a VS view still
+    /// maps here.
+    Served,
     /// The instruction stays as it is: it has no template, straddles two pages, or its page has not
     /// earned a new copy yet.
     No,
@@ -88,8 +91,11 @@ impl<X: ExecutableMemory, M: Memory> Patcher<X, M> {
             self.counts.straddling += 1;
             return Ok(Placed::No);
         }
+        if self.pages.copy(at).is_some() && self.pages.site(at).is_some() {
+            return Ok(Placed::Served);
+        }
         // A guest may jump into the middle of an instruction: two patches must not overlap.
-        let near = [at.add(2), GuestPhys(at.0 - 2), at];
+        let near = [at.add(2), GuestPhys(at.0 - 2)];
         let taken = near
             .into_iter()
             .any(|near| near.page() == at.page() && self.pages.site(near).is_some());

@@ -106,6 +106,8 @@ impl Kind {
 pub struct Maker {
     /// What the virtual hart offers.
     pub features: Features,
+    /// Counters that S-mode may read, by their bits in `scounteren`: `cycle`, `time`, `instret`.
+    pub counters: u64,
     /// Whether each routine counts its executions (3 more instructions).
     pub count: bool,
     /// Whether a change of `satp` must be followed by `sfence.vma`, because the host has too few
@@ -121,6 +123,11 @@ const SPP: i32 = sstatus::SPP as i32;
 pub const MAX_WORDS: usize = 80;
 
 impl Maker {
+    /// Whether a routine, in S-mode, can read the counter `number` without a trap.
+    fn reads(&self, number: u16) -> bool {
+        self.counters & 1 << (number - csr::CYCLE) != 0
+    }
+
     /// The routine for an instruction, or `None` when it has no template.
     ///
     /// These have none, and are carried out by the reference emulator at every execution:
@@ -266,7 +273,9 @@ impl Template<'_> {
     fn csr(&mut self, access: &CsrAccess) -> Option<()> {
         use csr::*;
         match access.csr {
-            CYCLE | TIME | INSTRET if !access.writes() => self.counter(access),
+            CYCLE | TIME | INSTRET if !access.writes() && self.maker.reads(access.csr) => {
+                self.counter(access);
+            }
             SSTATUS => self.sstatus(access),
             SIE => self.interrupt_enable(access),
             SIP => self.interrupt_pending(access),

@@ -231,6 +231,7 @@ fn variant(count: bool) -> Variant {
         host,
         maker: Maker {
             features,
+            counters: 7,
             count,
             fence_on_switch: false,
         },

@@ -45,6 +45,7 @@ fn a_routine_without_one_of_its_instructions_is_found_out() {
         host,
         maker: Maker {
             features,
+            counters: 7,
             count: true,
             fence_on_switch: true,
         },

@@ -158,6 +158,7 @@ pub fn variants() -> impl Iterator<Item = Variant> {
             host,
             maker: Maker {
                 features,
+                counters: 7,
                 count: bits & 1 != 0,
                 fence_on_switch: bits & 2 != 0,
             },

@@ -30,6 +30,7 @@ pub const MAKER: Maker = Maker {
         scounteren: 7,
         satp_modes: 1 | 1 << 8,
     },
+    counters: 7,
     count: false,
     fence_on_switch: false,
 };
@@ -151,7 +152,7 @@ pub const AMPLE: Sizes = Sizes {
 impl Setup {
     pub fn new(sizes: Sizes) -> Self {
         let host = Rc::new(RefCell::new(Host::new(sizes.frames, sizes.copies)));
-        let pages = Pages::new(RAM, sizes.frames as u64 * PAGE_SIZE);
+        let pages = Pages::new(RAM, sizes.frames as u64 * PAGE_SIZE, sizes.frames);
         let code = Code(vec![0; sizes.code / 4]);
         let memory = Shared(host.clone());
         let patcher = Patcher::new(MAKER, code, sizes.values, pages, memory);

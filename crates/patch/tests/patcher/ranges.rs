@@ -61,7 +61,7 @@ proptest! {
     fn a_range_is_what_its_frames_are(
         steps in proptest::collection::vec((step(), range()), 1..40),
     ) {
-        let mut pages = Pages::new(RAM, FRAMES * PAGE_SIZE);
+        let mut pages = Pages::new(RAM, FRAMES * PAGE_SIZE, FRAMES as usize);
         let mut copies = BTreeSet::new();
         let mut writable = BTreeSet::new();
         for (step, (start, size)) in steps {
