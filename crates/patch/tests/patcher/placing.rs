@@ -90,8 +90,18 @@ fn an_instruction_without_a_template_is_left_alone() {
 fn a_site_is_patched_once() {
     let mut setup = Setup::new(AMPLE);
     setup.patch(at(1, 0x40), SRET);
-    assert_eq!(setup.place(at(1, 0x40), SRET), Ok(Placed::No));
+    assert_eq!(setup.place(at(1, 0x40), SRET), Ok(Placed::Served));
     assert_eq!(setup.patcher.map().len(), 1);
+}
+
+#[test]
+fn patches_do_not_overlap() {
+    let mut setup = Setup::new(AMPLE);
+    setup.patch(at(1, 0x40), SRET);
+    for offset in [0x3e, 0x42] {
+        assert_eq!(setup.place(at(1, offset), WFI), Ok(Placed::No));
+    }
+    setup.patch(at(1, 0x44), WFI);
 }
 
 #[test]
