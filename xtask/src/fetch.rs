@@ -58,6 +58,8 @@ impl Suite {
 /// A kernel of Debian.
 #[derive(Clone, Debug)]
 pub struct Kernel {
+    /// Its release, as `uname -r` says it.
+    pub release: String,
     /// What boots.
     pub image: PathBuf,
     /// `lib/modules/<release>`.
@@ -81,6 +83,7 @@ pub fn kernel(suite: Suite) -> Result<Kernel> {
     })?;
     let modules = only_entry(&root.join("usr/lib/modules"))?;
     let release = modules.file_name().unwrap_or_default().to_string_lossy();
+    let release = release.into_owned();
     let image = [
         root.join(format!("boot/vmlinux-{release}")),
         root.join(format!("boot/vmlinuz-{release}")),
@@ -90,7 +93,11 @@ pub fn kernel(suite: Suite) -> Result<Kernel> {
     .into_iter()
     .find(|path| path.is_file())
     .with_context(|| format!("no kernel in {}: remove it to fetch again", root.display()))?;
-    Ok(Kernel { image, modules })
+    Ok(Kernel {
+        release,
+        image,
+        modules,
+    })
 }
 
 /// A static busybox for riscv64.

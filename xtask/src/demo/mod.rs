@@ -139,7 +139,7 @@ pub fn demo(options: &Options) -> Result<()> {
     }
 
     let limit = Duration::from_secs(options.timeout);
-    let mut report = Report::new(&guest.kernel, &options.cpu);
+    let mut report = Report::new(&guest.vm.name, &options.cpu);
     for way in ways {
         report.add(run(
             way.name(),
@@ -170,12 +170,17 @@ impl Options {
 
 /// The guest: a kernel, and an initramfs with busybox unless there is another.
 fn prepare(options: &Options, initrd: &std::path::Path) -> Result<Guest> {
-    let kernel = match options.kernel.as_str() {
-        "debian:trixie" => fetch::kernel(Suite::Trixie)?.image,
-        "debian:sid" => fetch::kernel(Suite::Sid)?.image,
-        file => PathBuf::from(file),
+    let debian = |suite| -> Result<Guest> {
+        let kernel = fetch::kernel(suite)?;
+        let mut guest = Guest::new(kernel.image);
+        guest.vm.name = format!("linux-{}", kernel.release);
+        Ok(guest)
     };
-    let mut guest = Guest::new(kernel);
+    let mut guest = match options.kernel.as_str() {
+        "debian:trixie" => debian(Suite::Trixie)?,
+        "debian:sid" => debian(Suite::Sid)?,
+        file => Guest::new(file),
+    };
     guest.initrd = match &options.initrd {
         Some(file) => Some(file.clone()),
         None => {

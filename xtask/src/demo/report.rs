@@ -6,12 +6,11 @@ use patchvisor::qemu::Outcome;
 use patchvisor::stats::Kind;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// All runs of one demonstration, on one machine.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// The kernel's file name.
+    /// The kernel's release, or its file name if it is not Debian's.
     pub kernel: String,
     /// The host's processor.
     pub cpu: String,
@@ -42,10 +41,9 @@ pub struct Run {
 
 impl Report {
     /// A report with no runs.
-    pub fn new(kernel: &Path, cpu: &str) -> Self {
-        let name = kernel.file_name().unwrap_or(kernel.as_os_str());
+    pub fn new(kernel: &str, cpu: &str) -> Self {
         Self {
-            kernel: name.to_string_lossy().into_owned(),
+            kernel: kernel.into(),
             cpu: cpu.into(),
             runs: Vec::new(),
         }
