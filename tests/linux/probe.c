@@ -285,6 +285,75 @@ static void text(const char *image)
 	       breaks);
 }
 
+/* Names every privileged instruction of a function, as kprobe_events wants its places. */
+static void privileged(const char *name)
+{
+	uint64_t start = symbol(name), end = start + 4096;
+	char line[512];
+	FILE *file = fopen("/proc/kallsyms", "r");
+	while (file && fgets(line, sizeof(line), file)) {
+		uint64_t address = strtoul(line, NULL, 16);
+		if (address > start && address < end)
+			end = address;
+	}
+	static uint16_t words[2048];
+	int core = open("/proc/kcore", O_RDONLY);
+	if (core < 0 || read_kernel(core, start, words, end - start) < 0)
+		die("/proc/kcore");
+	for (size_t i = 0; i < (end - start) / 2; i += (words[i] & 3) == 3 ? 2 : 1)
+		if ((words[i] & 0x7f) == 0x73)
+			printf("%s+%#zx\n", name, 2 * i);
+}
+
+/* --- Modules that run into an ebreak --- */
+
+/* Copies a module; the init function of the copy is `ebreak; return 0`, and the first entry of its
+ * table of bugs is about that ebreak: loading it gives a WARN or a BUG, as that entry was. */
+static void module(const char *from, const char *to)
+{
+	static uint8_t bytes[1 << 20];
+	static const uint8_t init[] = { 0x02, 0x90, 0x01, 0x45, 0x82, 0x80 };
+	int in = open(from, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	ssize_t size = read(in, bytes, sizeof(bytes));
+	if (size <= 0 || out < 0)
+		die(from);
+	Elf64_Ehdr *header = (Elf64_Ehdr *)bytes;
+	Elf64_Shdr *sections = (Elf64_Shdr *)(bytes + header->e_shoff);
+	const char *names = (char *)bytes + sections[header->e_shstrndx].sh_offset;
+	Elf64_Sym *found = NULL;
+	uint64_t index = 0;
+	for (int i = 0; i < header->e_shnum; i++) {
+		if (sections[i].sh_type != SHT_SYMTAB)
+			continue;
+		Elf64_Sym *symbols = (Elf64_Sym *)(bytes + sections[i].sh_offset);
+		const char *strings = (char *)bytes + sections[sections[i].sh_link].sh_offset;
+		for (uint64_t n = 0; n < sections[i].sh_size / sizeof(*symbols); n++)
+			if (!strcmp(strings + symbols[n].st_name, "init_module"))
+				found = &symbols[index = n];
+	}
+	if (!found)
+		die("no init_module");
+	memcpy(bytes + sections[found->st_shndx].sh_offset + found->st_value, init, sizeof(init));
+	for (int i = 0; i < header->e_shnum; i++) {
+		if (sections[i].sh_type != SHT_RELA)
+			continue;
+		Elf64_Rela *entries = (Elf64_Rela *)(bytes + sections[i].sh_offset);
+		int bugs = !strcmp(names + sections[i].sh_name, ".rela__bug_table");
+		for (uint64_t n = 0; n < sections[i].sh_size / sizeof(*entries); n++) {
+			Elf64_Rela *entry = &entries[n];
+			if (bugs && entry->r_offset == 0 && ELF64_R_TYPE(entry->r_info) == R_RISCV_ADD32) {
+				entry->r_info = ELF64_R_INFO(index, R_RISCV_ADD32);
+				entry->r_addend = 0;
+			} else if (sections[i].sh_info == found->st_shndx && entry->r_offset >= found->st_value &&
+				   entry->r_offset < found->st_value + sizeof(init)) {
+				entry->r_info = ELF64_R_INFO(0, R_RISCV_RELAX);
+			}
+		}
+	}
+	if (write(out, bytes, (size_t)size) != size)
+		die(to);
+}
+
 int main(int count, char **arguments)
 {
 	const char *what = count > 1 ? arguments[1] : "";
@@ -300,7 +369,11 @@ int main(int count, char **arguments)
 		misaligned();
 	else if (!strcmp(what, "text") && count > 2)
 		text(arguments[2]);
+	else if (!strcmp(what, "privileged") && count > 2)
+		privileged(arguments[2]);
+	else if (!strcmp(what, "module") && count > 3)
+		module(arguments[2], arguments[3]);
 	else
-		printf("usage: probe float|vector|faults|misaligned|text IMAGE\n");
+		printf("usage: probe CHECK [FILE...]\n");
 	return 0;
 }

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod artefacts;
+pub mod bad_input;
 pub mod oracle;
 pub mod programs;
 pub mod transcript;

@@ -7,7 +7,7 @@ use crate::transcript;
 use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 use patchvisor::guest::{self, Guest};
-use patchvisor::qemu::Outcome;
+use patchvisor::qemu::{DEFAULT_CPU, Machine, Outcome};
 use patchvisor::{Mode, Vm};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
@@ -32,6 +32,7 @@ impl Variant {
     /// it; and what a benchmark would measure in the tiny one is of no use.
     fn is_for(&self, program: &Program, another_host: bool) -> bool {
         match self.name {
+            _ if program.kind == Kind::Fails => false,
             "break" => true,
             "break-tiny" => !another_host && program.kind == Kind::Oracle,
             _ => !another_host,
@@ -76,7 +77,7 @@ pub fn trials() -> Result<Vec<Trial>> {
         for cpu in &program.hosts {
             // The usual processor goes without saying.
             let host = match cpu.as_str() {
-                patchvisor::qemu::DEFAULT_CPU => String::new(),
+                DEFAULT_CPU => String::new(),
                 other => format!("::{other}"),
             };
             for variant in &VARIANTS {
@@ -124,13 +125,12 @@ fn native(program: &Program, cpu: &str) -> Result<String> {
         let kernel = artefacts::guest(&program.name)?;
         // A host's H extension is not the guest's.
         let cpu = match cpu {
-            "rv64" => patchvisor::qemu::DEFAULT_CPU,
+            "rv64" => DEFAULT_CPU,
             other => other,
         };
         let cpu = program.native_cpu.as_deref().unwrap_or(cpu);
-        let outcome = programs::native(&kernel, cpu, NATIVE_MEMORY)
-            .spawn()?
-            .wait(LIMIT)?;
+        let machine = Machine::new().cpu(cpu).memory(NATIVE_MEMORY).kernel(kernel);
+        let outcome = run(program, machine)?;
         transcript::whole(&program.name, program.kind, &outcome).context("in the native run")
     })
 }
@@ -144,5 +144,14 @@ fn virtualised(program: &Program, cpu: &str, variant: &Variant) -> Result<Outcom
     (variant.adjust)(&mut guest.vm);
     let bundle = guest.write_bundle()?;
     let machine = guest::machine(&monitor, bundle.path())?;
-    machine.cpu(cpu).no_reboot().spawn()?.wait(LIMIT)
+    run(program, machine.cpu(cpu))
+}
+
+/// Runs a machine to its end, which a reset is too unless the program wants it.
+fn run(program: &Program, machine: Machine) -> Result<Outcome> {
+    let machine = match program.reboots {
+        true => machine,
+        false => machine.no_reboot(),
+    };
+    machine.spawn()?.wait(LIMIT)
 }

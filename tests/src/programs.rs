@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result, ensure};
 use patchvisor::Sum;
-use patchvisor::qemu::Machine;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,6 +21,8 @@ pub struct Program {
     #[serde(default)]
     pub sum: Sum,
     pub stops: Option<String>,
+    #[serde(default)]
+    pub reboots: bool,
 }
 
 /// How a program's output is compared.
@@ -33,6 +34,8 @@ pub enum Kind {
     Oracle,
     /// But for times.
     Bench,
+    /// Not at all.
+    Fails,
 }
 
 #[derive(Deserialize)]
@@ -96,13 +99,4 @@ fn sources(directory: &Path) -> Result<BTreeSet<String>> {
         names.insert(name.to_string_lossy().into_owned());
     }
     Ok(names)
-}
-
-/// The machine of a native run.
-pub fn native(kernel: &Path, cpu: &str, memory: u64) -> Machine {
-    Machine::new()
-        .cpu(cpu)
-        .memory(memory)
-        .kernel(kernel)
-        .no_reboot()
 }

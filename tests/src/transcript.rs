@@ -46,14 +46,18 @@ pub fn stopped(name: &str, kind: Kind, reason: &str, outcome: &Outcome) -> Resul
 
 fn lines(name: &str, kind: Kind, outcome: &Outcome) -> Vec<String> {
     let first = format!("guest: {name}");
-    let own = outcome
-        .lines
-        .iter()
-        .map(|line| line.text.as_str())
-        .skip_while(|line| *line != first);
-    own.filter(|line| !line.starts_with("patchvisor: "))
-        .map(|line| normal(kind, line))
-        .collect()
+    let resets = format!("guest: {name} resets");
+    let mut lines = Vec::new();
+    // Around the program, before it and between its boots, firmware speaks.
+    let mut inside = false;
+    for line in outcome.lines.iter().map(|line| line.text.as_str()) {
+        inside |= line == first;
+        if inside && !line.starts_with("patchvisor: ") {
+            lines.push(normal(kind, line));
+        }
+        inside &= line != resets;
+    }
+    lines
 }
 
 fn normal(kind: Kind, line: &str) -> String {

@@ -8,6 +8,7 @@ const MACHINES: usize = 2;
 fn trials() -> anyhow::Result<Vec<Trial>> {
     let mut trials = Vec::new();
     trials.extend(tests::oracle::trials()?);
+    trials.extend(tests::bad_input::trials());
     Ok(trials)
 }
 
