@@ -120,11 +120,12 @@ impl Vm {
     /// Lets the `satp` template switch to the current context, if that is safe. While a context
     /// that executes pages of its own is current, it may switch to none: what the site cache
     /// holds is not valid elsewhere.
-    fn offer_context(&mut self, block: &HartBlock) {
+    fn offer_context(&mut self, block: &mut HartBlock) {
+        let context = self.shadow.context(0);
+        gate::set_fence(block, !context.private_upper);
         if block.fences_seen != block.fences {
             return;
         }
-        let context = self.shadow.context(0);
         if self.strict_sum || context.private_execute || Satp(block.hart.satp).mode() == 0 {
             self.contexts.clear();
             return;

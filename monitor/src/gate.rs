@@ -83,6 +83,15 @@ pub fn set_addresses(block: &mut HartBlock, frame: bool) {
     block.slow_emulate = slow_emulate as *const () as u64;
 }
 
+/// Chooses who carries out fences of one address: the gate, or the slow path.
+pub fn set_fence(block: &mut HartBlock, by_gate: bool) {
+    block.fence_address = if by_gate {
+        fence_address as *const () as u64
+    } else {
+        slow_emulate as *const () as u64
+    };
+}
+
 /// Addresses of the two instructions that must be `sfence.vma` where ASIDs cannot keep contexts apart.
 pub fn fences() -> [u64; 2] {
     [

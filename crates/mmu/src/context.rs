@@ -30,6 +30,11 @@ impl Slots {
         self.0 == [0; ENTRIES / 64]
     }
 
+    /// Whether a slot of the upper half of the address space is among them.
+    pub(crate) fn has_upper(&self) -> bool {
+        self.0[ENTRIES / 128..].iter().any(|word| *word != 0)
+    }
+
     pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
         self.0.into_iter().enumerate().flat_map(|(word, mut bits)| {
             core::iter::from_fn(move || {

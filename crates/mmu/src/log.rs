@@ -75,7 +75,8 @@ impl Shadow {
     }
 
     /// Carries out in the context in `slot` what it has not seen. What it shares has seen all that
-    /// was logged by contexts of its mode; so it need not be dropped, when the log does not go back
+    /// was logged by contexts of its mode (the monitor logs a fence without [`Shadow::fence_current`]
+    /// only where [`Context::private_upper`](crate::Context::private_upper) is not set); so it need not be dropped, when the log does not go back
     /// far enough, unless the hart comes from another mode.
     fn catch_up(&mut self, slot: u16, log: FenceLog, from_other_mode: bool) -> Dropped {
         let seen = self.contexts.get(slot).fences_seen;

@@ -90,6 +90,9 @@ pub struct Context {
     /// VS executable leaves may be there that other contexts of the same mode do not have: what is
     /// remembered by the address of an instruction is not valid across a switch to or from here.
     pub private_execute: bool,
+    /// The VS view has entries of its own where other contexts of the mode may share some: who
+    /// drops a leaf by walking from the root may miss a shared one.
+    pub private_upper: bool,
 }
 
 /// A switch of context.
@@ -276,6 +279,7 @@ impl Shadow {
             satp_vs: satp(View::Vs, asid),
             satp_vu: satp(View::Vu, if self.has_asids { asid + 1 } else { 0 }),
             private_execute: record.private_execute,
+            private_upper: record.private[View::Vs as usize].has_upper(),
         }
     }
 
