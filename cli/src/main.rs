@@ -11,6 +11,7 @@ use clap::Parser;
 use patchvisor::guest;
 use patchvisor::qemu::{Machine, Outcome, Show};
 use patchvisor::size;
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
     if arguments.json
         && let Ok(stats) = outcome.stats()
     {
-        println!("{}", serde_json::to_string(&stats)?);
+        print(&serde_json::to_string(&stats)?)?;
     }
     Ok(verdict(&outcome))
 }
@@ -113,7 +114,7 @@ fn pack(arguments: &PackArguments) -> Result<()> {
         |path| path.display().to_string(),
     );
     let (output, length) = (arguments.output.display(), bytes.len());
-    println!(
+    print(&format!(
         "{output}: {length} bytes; the host needs {} of memory\n\n\
          With QEMU:\n\
          \x20 qemu-system-riscv64 -M virt -cpu {} -m {} -nographic -kernel {monitor} -initrd {output}\n\n\
@@ -129,6 +130,10 @@ fn pack(arguments: &PackArguments) -> Result<()> {
             .file_name()
             .unwrap_or_default()
             .to_string_lossy(),
-    );
-    Ok(())
+    ))
+}
+
+/// Prints a result; a reader that went away is an error, not a panic.
+fn print(text: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("writing to standard output")
 }
