@@ -38,6 +38,9 @@ pub extern "C" fn handle_exit(cache: *mut u8, vm: *mut Vm) {
 
 const INTERRUPT: u64 = 1 << 63;
 
+/// Patches that are refused, because something is full, before everything is recycled.
+const MOST_REFUSED: u32 = 8192;
+
 /// Accesses to nothing that are reported, before the reports would be a way to flood the console.
 const REPORTS: u32 = 16;
 
@@ -229,7 +232,11 @@ impl Vm {
             return self.deliver(block, Trap::exception(Exception::IllegalInstruction, value));
         };
         let at = GuestVirt(block.hart.pc);
-        if self.emulate(block, &instruction, word) {
+        if matches!(instruction, Instruction::Cbo { .. }) {
+            // Not a privileged instruction: one that `senvcfg` withholds from U-mode.
+            self.emulate(block, &instruction, word);
+            self.statistics.cache_blocks += 1;
+        } else if self.emulate(block, &instruction, word) {
             self.statistics.trapped(Kind::of(&instruction));
             if self.patches {
                 self.patch(block, at, &instruction, word);
@@ -336,6 +343,13 @@ impl Vm {
         let placed = match placed {
             Ok(placed) => placed,
             Err(patch::patcher::Full) => {
+                // A guest that uses more than fits goes on with what it has for a while: to start
+                // over costs as much as thousands of traps.
+                self.refused += 1;
+                if self.refused < MOST_REFUSED {
+                    return;
+                }
+                self.refused = 0;
                 self.recycle(block);
                 match self.patcher.borrow_mut().place(address, instruction, word) {
                     Ok(placed) => placed,

@@ -13,6 +13,8 @@ pub struct Statistics {
     pub trapped: [u64; KINDS],
     /// Privileged instructions that a patch led to the reference emulator, by kind.
     pub emulated: [u64; KINDS],
+    /// Cache-block instructions of VS that were emulated.
+    pub cache_blocks: u64,
     /// Page faults of the guest that filled a shadow table.
     pub fills: u64,
     /// Exceptions that the slow path delivered to the guest.
@@ -66,9 +68,10 @@ impl Statistics {
         }
         format!(
             "\"privileged\":{privileged},\"patched\":{patched},\"emulated_from_patch\":{emulated},\"by_kind\":{{{by_kind}}},\
-             \"exits\":{},\"fills\":{},\"delivered\":{},\"interrupts\":{},\"device_accesses\":{},\"hidden_reads\":{},\
+             \"exits\":{},\"cache_blocks\":{},\"fills\":{},\"delivered\":{},\"interrupts\":{},\"device_accesses\":{},\"hidden_reads\":{},\
              \"hidden_writes\":{},\"calls\":{},\"cache_misses\":{},{rest}",
             self.exits,
+            self.cache_blocks,
             self.fills,
             self.delivered,
             self.interrupts,

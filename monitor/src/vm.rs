@@ -67,6 +67,8 @@ pub struct Vm {
     pub cboz_block: Option<u32>,
     pub host_plic: Option<HostPlic>,
     pub statistics: Statistics,
+    /// Patches that were refused since everything was recycled last.
+    pub refused: u32,
     /// Accesses to nothing that were reported.
     pub reports: u32,
     /// Behind the window's last address.
@@ -349,6 +351,7 @@ impl Vm {
             cboz_block: host.cboz_block,
             host_plic: HostPlic::new(tree, host.hart),
             statistics: Statistics::default(),
+            refused: 0,
             reports: 0,
             window_end,
             tree: Vec::new(),
