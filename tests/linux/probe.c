@@ -235,7 +235,7 @@ static uint64_t symbol(const char *name)
 			return address;
 		}
 	}
-	printf("probe: no symbol %s\n", name);
+	fprintf(stderr, "probe: no symbol %s\n", name);
 	exit(1);
 }
 
@@ -285,8 +285,9 @@ static void text(const char *image)
 	       breaks);
 }
 
-/* Names every privileged instruction of a function, as kprobe_events wants its places. */
-static void privileged(const char *name)
+/* Names what follows every privileged instruction of a function, as kprobe_events wants its places; the
+ * kernel takes no probe at the instruction itself. */
+static void after_privileged(const char *name)
 {
 	uint64_t start = symbol(name), end = start + 4096;
 	char line[512];
@@ -302,7 +303,7 @@ static void privileged(const char *name)
 		die("/proc/kcore");
 	for (size_t i = 0; i < (end - start) / 2; i += (words[i] & 3) == 3 ? 2 : 1)
 		if ((words[i] & 0x7f) == 0x73)
-			printf("%s+%#zx\n", name, 2 * i);
+			printf("%s+%#zx\n", name, 2 * i + 4);
 }
 
 /* --- Modules that run into an ebreak --- */
@@ -317,6 +318,11 @@ static void module(const char *from, const char *to)
 	ssize_t size = read(in, bytes, sizeof(bytes));
 	if (size <= 0 || out < 0)
 		die(from);
+	/* Behind the file is a signature, which no longer fits: its length, big-endian, then this. */
+	static const char mark[] = "~Module signature appended~\n";
+	const uint8_t *end = bytes + size - (sizeof(mark) - 1);
+	if (!memcmp(end, mark, sizeof(mark) - 1))
+		size = end - 12 - (end[-4] << 24 | end[-3] << 16 | end[-2] << 8 | end[-1]) - bytes;
 	Elf64_Ehdr *header = (Elf64_Ehdr *)bytes;
 	Elf64_Shdr *sections = (Elf64_Shdr *)(bytes + header->e_shoff);
 	const char *names = (char *)bytes + sections[header->e_shstrndx].sh_offset;
@@ -369,8 +375,8 @@ int main(int count, char **arguments)
 		misaligned();
 	else if (!strcmp(what, "text") && count > 2)
 		text(arguments[2]);
-	else if (!strcmp(what, "privileged") && count > 2)
-		privileged(arguments[2]);
+	else if (!strcmp(what, "after-privileged") && count > 2)
+		after_privileged(arguments[2]);
 	else if (!strcmp(what, "module") && count > 3)
 		module(arguments[2], arguments[3]);
 	else

@@ -31,9 +31,9 @@ for function in do_exit handle_mm_fault schedule do_sys_openat2 switch_mm riscv_
     echo "p:entry/$function $function+8" >> kprobe_events || echo "no probe of $function"
 done
 for function in _raw_spin_lock_irqsave _raw_spin_unlock_irqrestore _raw_spin_lock_irq do_exit \
-    kmem_cache_alloc_noprof schedule __schedule finish_task_switch.isra.0 switch_mm set_mm do_idle \
-    default_idle_call arch_cpu_idle local_flush_tlb_all vprintk_emit rcu_core handle_softirqs; do
-    probe privileged $function > /tmp/places
+    kmem_cache_alloc_noprof schedule __schedule finish_task_switch.isra.0 switch_mm do_idle \
+    default_idle_call arch_cpu_idle vprintk_emit rcu_core handle_softirqs; do
+    probe after-privileged $function > /tmp/places
     while read place; do
         name=${place%%+*}_${place##*+}
         echo "p:site/${name%%.*} $place" >> kprobe_events 2> /dev/null || echo "no probe at $place"
@@ -78,5 +78,5 @@ report() {
     dmesg -c | sed -n "$2" | sed -e 's/^\[[^]]*\] //' -e 's/PID: [0-9]*//'
 }
 report ts_bm '/WARNING:/p; /Call Trace:/,/ret_from\|handle_ex/p'
-report lru_cache '/BUG/p; /Call Trace:/,/ret_from\|handle_ex/p'
+report libcrc32c '/BUG/p; /Call Trace:/,/ret_from\|handle_ex/p'
 echo "processes still run: $(ls /proc/1/status)"

@@ -1,6 +1,6 @@
 //! Bad input: the machine stops with one clear line that names the thing, and never just hangs.
 
-use crate::artefacts;
+use crate::{artefacts, runner};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use patchvisor::Vm;
@@ -96,12 +96,9 @@ const CASES: [Case; 9] = [
 
 /// A trial for each case.
 pub fn trials() -> Vec<Trial> {
-    let booted = CASES.iter().map(|case| {
-        let name = format!("bad_input::{}", case.name);
-        Trial::test(name, || {
-            check(case).map_err(|error| format!("{error:#}").into())
-        })
-    });
+    let booted = CASES
+        .iter()
+        .map(|case| runner::trial(format!("bad_input::{}", case.name), || check(case)));
     booted.collect()
 }
 

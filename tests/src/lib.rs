@@ -2,7 +2,7 @@
 //!
 //! Every scenario is a trial of its own, named `area::scenario::variant`, so that it can be chosen and
 //! reported alone: `cargo test -p tests -- oracle::sret`. An area is a module with a function that
-//! gives its trials; `tests/end_to_end.rs` collects them.
+//! gives its trials; a file in `tests/` runs them.
 //!
 //! What runs on a hart is built when the first trial needs it, unless the environment names it:
 //! `PATCHVISOR_MONITOR` the monitor's image, `PATCHVISOR_GUESTS` the directory of the guest programs.
@@ -13,4 +13,5 @@ pub mod artefacts;
 pub mod bad_input;
 pub mod oracle;
 pub mod programs;
+pub mod runner;
 pub mod transcript;

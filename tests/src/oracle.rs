@@ -3,7 +3,7 @@
 
 use crate::artefacts::{self, once};
 use crate::programs::{self, Kind, Program};
-use crate::transcript;
+use crate::{runner, transcript};
 use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 use patchvisor::guest::{self, Guest};
@@ -70,9 +70,10 @@ const VARIANTS: [Variant; 4] = [
 /// # Errors
 /// When the list of programs cannot be read.
 pub fn trials() -> Result<Vec<Trial>> {
-    let mut trials = vec![Trial::test("oracle::every_program_is_listed", || {
-        programs::check().map_err(Into::into)
-    })];
+    let mut trials = vec![runner::trial(
+        "oracle::every_program_is_listed",
+        programs::check,
+    )];
     for program in programs::list()? {
         for cpu in &program.hosts {
             // The usual processor goes without saying.
@@ -86,10 +87,9 @@ pub fn trials() -> Result<Vec<Trial>> {
                 }
                 let name = format!("oracle::{}{host}::{}", program.name, variant.name);
                 let (program, cpu) = (program.clone(), cpu.clone());
-                let test = move || {
-                    compare(&program, &cpu, variant).map_err(|error| format!("{error:#}").into())
-                };
-                trials.push(Trial::test(name, test));
+                trials.push(runner::trial(name, move || {
+                    compare(&program, &cpu, variant)
+                }));
             }
         }
     }

@@ -24,7 +24,9 @@ pub fn trial(
     name: impl Into<String>,
     test: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
 ) -> Trial {
-    Trial::test(name, move || test().map_err(|error| format!("{error:#}").into()))
+    Trial::test(name, move || {
+        test().map_err(|error| format!("{error:#}").into())
+    })
 }
 
 /// A trial that runs only when it is asked for with `-- --include-ignored`.
