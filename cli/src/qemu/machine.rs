@@ -96,6 +96,12 @@ impl Machine {
         Self::default()
     }
 
+    /// The program that emulates it, instead of the one in `$PATH` or `$QEMU`.
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = program.into();
+        self
+    }
+
     /// The processor, as `-cpu` takes it.
     pub fn cpu(mut self, cpu: impl Into<String>) -> Self {
         self.cpu = cpu.into();
