@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 
-use patch::template::{KIND_NAMES, KINDS};
+use patch::template::{GATE_INSTRUCTIONS, KIND_NAMES, KINDS};
 use patch::{HartBlock, Kind};
 
 /// Counts that the slow path keeps.
@@ -44,10 +44,11 @@ impl Statistics {
         self.emulated[kind as usize] += 1;
     }
 
-    /// All counts as a JSON object's members; `rest` is what else there is to say. An instruction
+    /// All counts as a JSON object's members; `frame` is what a saved trap
+    /// frame adds to the gate's instructions, and `rest` what else there is to say. An instruction
     /// counts as patched when a patch served it from beginning to end; those that a patch handed to
     /// the reference emulator are counted by themselves.
-    pub fn json(&self, block: &HartBlock, rest: &str) -> String {
+    pub fn json(&self, block: &HartBlock, frame: u32, rest: &str) -> String {
         let mut by_kind = String::new();
         let (mut privileged, mut patched, mut emulated) = (0, 0, 0);
         for kind in 0..KINDS {
@@ -58,8 +59,9 @@ impl Statistics {
             if executed > 0 {
                 let comma = if by_kind.is_empty() { "" } else { "," };
                 by_kind += &format!(
-                    "{comma}\"{}\":{{\"executed\":{executed},\"patched\":{served},\"emulated_from_patch\":{from_patch}}}",
-                    KIND_NAMES[kind]
+                    "{comma}\"{}\":{{\"executed\":{executed},\"patched\":{served},\"emulated_from_patch\":{from_patch},\"gate_instructions\":{}}}",
+                    KIND_NAMES[kind],
+                    GATE_INSTRUCTIONS[kind] + frame
                 );
             }
             privileged += executed;

@@ -514,10 +514,14 @@ impl Vm {
                 shadow.created,
                 shadow.evicted,
             );
+            let frame = match self.description.mode {
+                PatchMode::BreakFrame => patch::template::FRAME_INSTRUCTIONS,
+                PatchMode::Trap | PatchMode::Break => 0,
+            };
             let (name, mode) = (&self.description.name, self.description.mode.name());
             say!(
                 "stats {{\"vm\":\"{name}\",\"mode\":\"{mode}\",{}}}",
-                self.statistics.json(block, &rest)
+                self.statistics.json(block, frame, &rest)
             );
         }
         if code != 0 {
