@@ -7,6 +7,7 @@ fn main() {}
 
 #[cfg(target_os = "none")]
 mod guest {
+    use guests::code::Snippet;
     use guests::context::Context;
     use guests::paging::{LEAF, Mode, R, Space, U, W};
     use guests::{code, csr, memory, paging, println, sbi};
@@ -50,53 +51,19 @@ mod guest {
         );
         for mode in Mode::supported() {
             let spaces: [Space; 6] = core::array::from_fn(|_| Space::new(mode));
-            let start = |index: usize| -> Context {
-                let mut context = spaces[index].user(work, 0x1_0000);
-                for register in 1..32 {
-                    context.x[register] = (index as u64 + 3) * register as u64;
-                }
-                context.with(16, HEAP).with(17, 12 << 14).with(27, 64)
-            };
             for (name, period) in [
                 ("not preempted", 0),
                 ("preempted", 3000),
                 ("preempted often", 1000),
             ] {
-                let mut contexts: [Context; 6] = core::array::from_fn(start);
-                let mut done = [false; 6];
-                let (mut interrupts, mut turn) = (0, 0);
-                csr::write!("sie", if period > 0 { csr::TIMER } else { 0 });
-                while done.contains(&false) {
-                    turn = (turn + 1) % 6;
-                    if done[turn] {
-                        continue;
+                // A fast machine may be done before the timer; then it is done once more.
+                let contexts = loop {
+                    let (contexts, interrupts) = run_all(&spaces, work, period);
+                    if period == 0 || interrupts > 0 {
+                        break contexts;
                     }
-                    paging::csr_satp(spaces[turn].satp(turn as u64 + 1));
-                    sbi::set_timer(if period > 0 {
-                        csr::read!("time") + period
-                    } else {
-                        u64::MAX
-                    });
-                    let context = &mut contexts[turn];
-                    let trap = context.run();
-                    match trap.cause {
-                        8 => {
-                            context.pc += 4;
-                            done[turn] = context.x[17] == 0;
-                        }
-                        15 => {
-                            let page = memory::page();
-                            spaces[turn].map(trap.value & !0xfff, page, LEAF | R | W | U);
-                            paging::fence_address(trap.value);
-                        }
-                        _ if trap.is_interrupt() => interrupts += 1,
-                        _ => panic!("program {turn}: {trap}"),
-                    }
-                }
-                csr::write!("sie", 0u64);
-                sbi::set_timer(u64::MAX);
-                paging::bare();
-                println!("{mode:?} {name}: interrupted {}", interrupts > 0);
+                };
+                println!("{mode:?} {name}:");
                 for context in &contexts {
                     println!(
                         "  {:x} {:x} {:x} {:x}",
@@ -105,6 +72,51 @@ mod guest {
                 }
             }
         }
+    }
+
+    /// Runs all programs to their ends in turn; gives their last states and how often they were
+    /// interrupted.
+    fn run_all(spaces: &[Space; 6], work: Snippet, period: u64) -> ([Context; 6], u64) {
+        let mut contexts: [Context; 6] = core::array::from_fn(|index| {
+            let mut context = spaces[index].user(work, 0x1_0000);
+            for register in 1..32 {
+                context.x[register] = (index as u64 + 3) * register as u64;
+            }
+            context.with(16, HEAP).with(17, 12 << 14).with(27, 64)
+        });
+        let mut done = [false; 6];
+        let (mut interrupts, mut turn) = (0, 0);
+        csr::write!("sie", if period > 0 { csr::TIMER } else { 0 });
+        while done.contains(&false) {
+            turn = (turn + 1) % 6;
+            if done[turn] {
+                continue;
+            }
+            paging::csr_satp(spaces[turn].satp(turn as u64 + 1));
+            sbi::set_timer(match period {
+                0 => u64::MAX,
+                _ => csr::read!("time") + period,
+            });
+            let context = &mut contexts[turn];
+            let trap = context.run();
+            match trap.cause {
+                8 => {
+                    context.pc += 4;
+                    done[turn] = context.x[17] == 0;
+                }
+                15 => {
+                    let page = memory::page();
+                    spaces[turn].map(trap.value & !0xfff, page, LEAF | R | W | U);
+                    paging::fence_address(trap.value);
+                }
+                _ if trap.is_interrupt() => interrupts += 1,
+                _ => panic!("program {turn}: {trap}"),
+            }
+        }
+        csr::write!("sie", 0u64);
+        sbi::set_timer(u64::MAX);
+        paging::bare();
+        (contexts, interrupts)
     }
 
     guests::program!(main);
