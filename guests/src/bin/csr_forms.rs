@@ -4,8 +4,9 @@
 //!
 //! Evened out: FS and VS (see `csr::normal`). Not written, because the specification leaves their
 //! result open, QEMU 10.0 gets it wrong, or guests are not offered it: bit 0 of sepc, sstatus.UXL,
-//! sstatus.SPELP (Zicfilp) and SDT (Ssdbltrp), reserved stvec modes, reserved senvcfg fields (see `senvcfg`).
-//! Left out: satp (see `satp_values`), sip (`software_interrupts`), stimecmp (no guest has it).
+//! sstatus.SPELP (Zicfilp) and SDT (Ssdbltrp), reserved stvec modes, reserved senvcfg fields (see
+//! `senvcfg`). Left out: satp (see `satp_values`), sip (`software_interrupts`), stimecmp (no guest
+//! has it).
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
