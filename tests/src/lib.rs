@@ -11,6 +11,7 @@
 
 pub mod artefacts;
 pub mod bad_input;
+pub mod counts;
 pub mod oracle;
 pub mod programs;
 pub mod runner;

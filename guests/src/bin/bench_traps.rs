@@ -1,5 +1,5 @@
 //! Traps and returns: `sret` within S, system calls, page faults and breakpoints that the guest's own
-//! handler takes, the firmware, a `wfi` that need not wait.
+//! handler takes, the firmware, a device's register, a `wfi` that need not wait.
 //!
 //! The system call is `ecall` from U, four instructions of handler, `sret`. `sret-to-s` is three
 //! instructions to set sepc and SPP, and the `sret`.
@@ -11,8 +11,13 @@ fn main() {}
 #[cfg(target_os = "none")]
 mod guest {
     use guests::bench::{self, ITERATIONS, run_with};
+    use guests::board::uart;
     use guests::context::Context;
+    use guests::paging::{LEAF, R, W};
     use guests::{bench_loop, code, csr, memory, paging, sbi, skip_handler};
+
+    /// Where the UART is mapped; its scratch register is read.
+    const DEVICE: u64 = 0x4000_0000;
 
     fn main() {
         let space = bench::enter_paged();
@@ -77,6 +82,8 @@ mod guest {
                 sbi::set_timer(u64::MAX);
             }
         });
+        space.map(DEVICE, uart::BASE, LEAF | R | W);
+        bench_loop!("device-load", "lbu a0, 7(t0)", "t0" = DEVICE);
         csr::write!("sie", csr::SOFTWARE);
         csr::write!("sip", csr::SOFTWARE);
         bench_loop!("wfi-pending", "wfi");

@@ -18,6 +18,7 @@ use crate::{build, setup};
 use anyhow::{Context, Result, bail};
 use patchvisor::guest::Guest;
 use patchvisor::qemu::Outcome;
+use patchvisor::stats::Stats;
 use report::{Column, Report};
 use run::{Clock, Measured, Way, run};
 use std::path::{Path, PathBuf};
@@ -26,11 +27,15 @@ use std::time::Instant;
 /// The small guests that measure.
 const PROGRAMS: [&str; 3] = ["bench_csr", "bench_traps", "bench_paging"];
 const PROGRAM_MEMORY: u64 = 128 << 20;
-/// Batches of a measurement in Linux: as many as the program finds sensible, and where instructions
-/// are counted, one after the first, for they do not vary.
+/// Batches of a measurement in Linux, of which the shortest counts: as many as the program finds
+/// sensible, or fewer. Where instructions are counted few will do; the kernel's own work right after
+/// the boot disturbs the first ones.
 const MANY_BATCHES: u32 = 1000;
-const QUICK_BATCHES: u32 = 20;
-const COUNTED_BATCHES: u32 = 1;
+const FEW_BATCHES: u32 = 20;
+/// A word that no measurement's name contains.
+const NOTHING: &str = "nothing";
+/// How often the time is measured; the shortest counts.
+const ROUNDS: u32 = 3;
 
 /// Options of the measurements.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,7 +44,7 @@ pub struct Options {
     /// Print the rows for machines, alone on standard output
     #[arg(long)]
     json: bool,
-    /// Leave out what takes long: fewer repetitions, and in Linux no counts but native and break
+    /// Measure times once, in fewer repetitions
     #[arg(long)]
     quick: bool,
     /// Measure only that whose name contains this
@@ -70,7 +75,6 @@ pub fn bench(options: &Options) -> Result<()> {
     let monitor = build::monitor()?;
     let guests = build::guests()?;
     let mut report = Report::default();
-    let mut shares = Vec::new();
     for name in PROGRAMS {
         let path = guests
             .iter()
@@ -80,17 +84,23 @@ pub fn bench(options: &Options) -> Result<()> {
     }
     let directory = tempfile::tempdir()?;
     let guest = linux::guest(&directory.path().join("initrd.img"))?;
-    linux(options, &monitor, guest, &mut report, &mut shares)?;
+    linux(options, &monitor, &guest, &mut report)?;
+    let all = options.filter.is_none();
+    let served = if all && (!options.json || options.check) {
+        served(&monitor, &guest)?
+    } else {
+        Vec::new()
+    };
     if report.rows.is_empty() {
         let filter = options.filter.as_deref().unwrap_or_default();
         bail!("nothing that is measured has {filter:?} in its name");
     }
 
-    let targets = targets::targets(&report, &shares);
+    let targets = targets::targets(&report, &served);
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        print!("{}", table::render(&report, &targets));
+        print!("{}", table::render(&report, &served, &targets));
     }
     say(&format!("measured in {}", seconds(began.elapsed())));
     let missed: Vec<_> = targets.iter().filter(|target| !target.met).collect();
@@ -110,6 +120,10 @@ impl Options {
             .as_ref()
             .is_none_or(|part| name.contains(part.as_str()))
     }
+
+    fn rounds(&self) -> u32 {
+        if self.quick { 1 } else { ROUNDS }
+    }
 }
 
 /// A small guest in all ways.
@@ -117,86 +131,74 @@ fn program(options: &Options, monitor: &Path, path: &PathBuf, report: &mut Repor
     let mut guest = Guest::new(path);
     guest.vm.memory = PROGRAM_MEMORY;
     guest.vm.statistics = false;
-    let mut names = Vec::new();
-    let mut columns = Vec::new();
-    for way in Way::ALL {
-        let measure = |clock| -> Result<(Vec<String>, Measured)> {
-            let outcome = announced(monitor, &guest, way, clock)?;
-            let (order, mut measured) = run::program_results(&outcome);
-            measured.retain(|name, _| options.chooses(name));
-            Ok((order, measured))
-        };
-        let (order, times) = measure(Clock::Time)?;
-        if way == Way::Native {
-            names = order;
-            if times.is_empty() {
-                return Ok(());
-            }
-        }
-        let (_, instructions) = measure(Clock::Instructions)?;
-        columns.push(Column {
-            way: Some(way),
-            times,
-            instructions,
-        });
-    }
-    report.add(&names, &columns);
-    Ok(())
+    measure(options, &Way::ALL, report, |way, clock| {
+        let outcome = announced(monitor, &guest, way, clock)?;
+        Ok(run::program_results(&outcome))
+    })
 }
 
 /// Debian's kernel in all ways but the delegated one: what the firmware's detour costs has been shown.
-fn linux(
+fn linux(options: &Options, monitor: &Path, guest: &Guest, report: &mut Report) -> Result<()> {
+    let ways = [Way::Native, Way::Trap, Way::BreakFrame, Way::Break];
+    measure(options, &ways, report, |way, clock| {
+        let batches = match clock {
+            Clock::Time if !options.quick => MANY_BATCHES,
+            _ => FEW_BATCHES,
+        };
+        let mut guest = guest.clone();
+        guest.vm.append = linux::arguments(batches, options.filter.as_deref());
+        run::linux_results(&announced(monitor, &guest, way, clock)?)
+    })
+}
+
+/// What patches served of the kernel's boot, and of boot and benchmarks together. Counting costs
+/// instructions in each routine, so these runs are not those that are measured.
+fn served(monitor: &Path, guest: &Guest) -> Result<Vec<(String, Stats)>> {
+    let parts = [
+        ("Debian's boot", Some(NOTHING)),
+        ("boot and benchmarks", None),
+    ];
+    let mut served = Vec::new();
+    for (what, filter) in parts {
+        let mut guest = guest.clone();
+        guest.vm.statistics = true;
+        guest.vm.append = linux::arguments(FEW_BATCHES, filter);
+        let outcome = announced(monitor, &guest, Way::Break, Clock::Time)?;
+        served.push((what.to_owned(), outcome.stats()?));
+    }
+    Ok(served)
+}
+
+/// Runs a guest in each of the ways, as often as it takes, and adds what was measured. The first run
+/// tells whether the guest measures anything that was chosen.
+fn measure(
     options: &Options,
-    monitor: &Path,
-    mut guest: Guest,
+    ways: &[Way],
     report: &mut Report,
-    shares: &mut Vec<(String, f64)>,
+    run: impl Fn(Way, Clock) -> Result<(Vec<String>, Measured)>,
 ) -> Result<()> {
-    let filter = options.filter.as_deref();
-    let batches = if options.quick {
-        QUICK_BATCHES
-    } else {
-        MANY_BATCHES
+    let chosen = |way, clock| -> Result<(Vec<String>, Measured)> {
+        let (mut order, mut measured) = run(way, clock)?;
+        order.retain(|name| options.chooses(name));
+        measured.retain(|name, _| options.chooses(name));
+        Ok((order, measured))
     };
     let mut names = Vec::new();
-    let mut columns = Vec::new();
-    for way in Way::ALL {
-        if way == Way::TrapDelegated {
-            continue;
-        }
-        guest.vm.append = linux::arguments(batches, filter);
-        let outcome = announced(monitor, &guest, way, Clock::Time)?;
-        let (order, times) = run::linux_results(&outcome)?;
-        if way == Way::Native {
+    let mut columns: Vec<_> = ways.iter().map(|way| Column::of(*way)).collect();
+    for _ in 0..options.rounds() {
+        for column in &mut columns {
+            let (order, times) = chosen(column.way, Clock::Time)?;
             names = order;
-            if times.is_empty() {
+            if names.is_empty() {
                 return Ok(());
             }
+            column.add_times(times);
         }
-        let mut instructions = Measured::new();
-        if !options.quick || matches!(way, Way::Native | Way::Break) {
-            guest.vm.append = linux::arguments(COUNTED_BATCHES, filter);
-            let outcome = announced(monitor, &guest, way, Clock::Instructions)?;
-            instructions = run::linux_results(&outcome)?.1;
-        }
-        columns.push(Column {
-            way: Some(way),
-            times,
-            instructions,
-        });
+    }
+    for column in &mut columns {
+        column.instructions = chosen(column.way, Clock::Instructions)?.1;
     }
     report.add(&names, &columns);
-    if filter.is_none() {
-        guest.vm.statistics = true;
-        for (what, measured) in [
-            ("boot of Debian's kernel", "none"),
-            ("boot and benchmarks", ""),
-        ] {
-            guest.vm.append = linux::arguments(COUNTED_BATCHES, Some(measured));
-            let outcome = announced(monitor, &guest, Way::Break, Clock::Time)?;
-            shares.push((what.to_owned(), outcome.stats()?.patched_share()));
-        }
-    }
     Ok(())
 }
 

@@ -3,10 +3,11 @@
 use super::report::Report;
 use super::run::Way;
 use super::targets::Target;
-use crate::demo::table::align;
+use crate::demo::table::{align, percent, thousands};
+use patchvisor::stats::Stats;
 
 /// Renders all of it.
-pub fn render(report: &Report, targets: &[Target]) -> String {
+pub fn render(report: &Report, served: &[(String, Stats)], targets: &[Target]) -> String {
     let instructions = grid(report, |name, way| {
         report.row(name, way).and_then(|row| row.instructions)
     });
@@ -18,6 +19,15 @@ pub fn render(report: &Report, targets: &[Target]) -> String {
          Ratios of these times:\n\n{}",
         ratios(report)
     );
+    for (what, stats) in served {
+        text.push_str(&format!(
+            "\n{what} by break patch: {} sites, {} routines, {} privileged instructions:\n\n{}",
+            stats.sites,
+            stats.routines,
+            thousands(stats.privileged),
+            kinds(stats)
+        ));
+    }
     if !targets.is_empty() {
         text.push_str("\nTargets:\n\n");
         text.push_str(&align(
@@ -58,6 +68,24 @@ fn ratios(report: &Report) -> String {
             ratio(Way::Trap, Way::Break),
             ratio(Way::TrapDelegated, Way::Break),
             ratio(Way::BreakFrame, Way::Break),
+        ]);
+    }
+    align(&rows)
+}
+
+/// The kinds of privileged instructions, the most frequent first.
+fn kinds(stats: &Stats) -> String {
+    let titles = ["executed", "by patch", "gate instructions"];
+    let mut rows = vec![header(titles)];
+    let mut kinds: Vec<_> = stats.by_kind.iter().collect();
+    kinds.sort_by_key(|(name, kind)| (std::cmp::Reverse(kind.executed), name.as_str()));
+    for (name, kind) in kinds {
+        let gate = kind.gate_instructions;
+        rows.push(vec![
+            name.clone(),
+            thousands(kind.executed),
+            percent(kind.patched_share()),
+            gate.map_or("-".to_owned(), thousands),
         ]);
     }
     align(&rows)

@@ -2,6 +2,7 @@
 
 use super::report::Report;
 use super::run::Way;
+use patchvisor::stats::Stats;
 
 /// Instructions of the monitor for a `csrci sstatus` that a patch serves.
 const GATE_INSTRUCTIONS: f64 = 25.0;
@@ -50,9 +51,9 @@ impl Target {
     }
 }
 
-/// Compares a report with the targets; those whose rows were not measured are left out. `shares` are
-/// the shares of privileged instructions that patches served, by what ran.
-pub fn targets(report: &Report, shares: &[(String, f64)]) -> Vec<Target> {
+/// Compares a report with the targets; those whose rows were not measured are left out. `served`
+/// tells what patches served, by what ran.
+pub fn targets(report: &Report, served: &[(String, Stats)]) -> Vec<Target> {
     let mut targets = Vec::new();
     let csrci = "csrci-sstatus";
     if let Some(added) = report.added_instructions(csrci, Way::Break) {
@@ -76,9 +77,9 @@ pub fn targets(report: &Report, shares: &[(String, f64)]) -> Vec<Target> {
             targets.push(Target::at_most(what, ratio, UNPRIVILEGED));
         }
     }
-    for (what, share) in shares {
+    for (what, stats) in served {
         let what = format!("{what}: share of privileged instructions served by patches");
-        targets.push(Target::at_least(what, *share, PATCHED_SHARE));
+        targets.push(Target::at_least(what, stats.patched_share(), PATCHED_SHARE));
     }
     targets.extend(slower(report));
     targets
@@ -119,7 +120,7 @@ mod tests {
         let columns: Vec<_> = ways
             .iter()
             .map(|(way, ns, instructions)| Column {
-                way: Some(*way),
+                way: *way,
                 times: [(name.to_owned(), *ns)].into(),
                 instructions: [(name.to_owned(), *instructions)].into(),
             })
@@ -162,8 +163,15 @@ mod tests {
 
     #[test]
     fn shares_below_ninety_nine_in_a_hundred_miss() {
-        let shares = [("boot".to_owned(), 0.985), ("work".to_owned(), 0.999)];
-        let targets = targets(&Report::default(), &shares);
+        let served = [("boot", 985), ("work", 999)].map(|(what, patched)| {
+            let stats = Stats {
+                privileged: 1000,
+                patched,
+                ..Stats::default()
+            };
+            (what.to_owned(), stats)
+        });
+        let targets = targets(&Report::default(), &served);
         assert_eq!([targets[0].met, targets[1].met], [false, true]);
     }
 }

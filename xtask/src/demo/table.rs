@@ -91,7 +91,7 @@ fn shown<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
 }
 
 /// `1234567` as `1,234,567`.
-fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -104,7 +104,7 @@ fn thousands(number: u64) -> String {
 }
 
 /// Rounded down, so that 100 % means all.
-fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.2} %", (share * 10_000.0).floor() / 100.0)
 }
 
