@@ -1,12 +1,16 @@
-//! The monitor spends no more instructions on a patched privileged instruction than it did.
+//! The monitor spends no more instructions on what patches serve than it did.
 
 use crate::{artefacts, runner};
 use libtest_mimic::Trial;
 use xtask::bench::counts;
 
-/// One trial: a machine under `-icount`.
+/// One trial for each guest that measures: a machine under `-icount`.
 pub fn trials() -> Vec<Trial> {
-    vec![runner::trial("counts::gate_instructions", || {
-        counts::check(&artefacts::monitor()?, &artefacts::guest(counts::PROGRAM)?)
-    })]
+    counts::programs()
+        .map(|program| {
+            runner::trial(format!("counts::{program}"), move || {
+                counts::check(&artefacts::monitor()?, program, &artefacts::guest(program)?)
+            })
+        })
+        .collect()
 }

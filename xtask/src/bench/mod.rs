@@ -24,8 +24,7 @@ use run::{Clock, Measured, Way, run};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// The small guests that measure.
-const PROGRAMS: [&str; 3] = ["bench_csr", "bench_traps", "bench_paging"];
+/// Memory of the small guests that measure.
 const PROGRAM_MEMORY: u64 = 128 << 20;
 /// Batches of a measurement in Linux, of which the shortest counts: as many as the program finds
 /// sensible, or fewer. Where instructions are counted few will do; the kernel's own work right after
@@ -75,7 +74,7 @@ pub fn bench(options: &Options) -> Result<()> {
     let monitor = build::monitor()?;
     let guests = build::guests()?;
     let mut report = Report::default();
-    for name in PROGRAMS {
+    for name in counts::programs() {
         let path = guests
             .iter()
             .find(|path| path.file_name().is_some_and(|file| file == name))
