@@ -44,7 +44,8 @@ enum What {
 
 fn main() -> ExitCode {
     match run(Arguments::parse().task) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -52,10 +53,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(task: Task) -> Result<()> {
+/// Whether all is well; what is not has been said.
+fn run(task: Task) -> Result<bool> {
     match task {
         Task::Demo(options) => demo::demo(&options)?,
-        Task::Test(options) => test::test(&options)?,
+        Task::Test(options) => return test::test(&options),
         Task::Bench(options) => bench::bench(&options)?,
         Task::Setup => setup::ensure()?,
         Task::Fetch => {
@@ -80,5 +82,5 @@ fn run(task: Task) -> Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(true)
 }

@@ -2,7 +2,7 @@
 
 use crate::progress::{say, seconds};
 use crate::{build, paths, setup};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -39,33 +39,43 @@ enum Part {
 }
 
 /// How many checks passed and failed.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Count {
     passed: u64,
     failed: u64,
+    /// The names of those that failed, as far as they have been seen.
+    names: Vec<String>,
 }
 
 impl Count {
-    const PASSED: Self = Self {
-        passed: 1,
-        failed: 0,
-    };
-    const FAILED: Self = Self {
-        passed: 0,
-        failed: 1,
-    };
+    fn passed() -> Self {
+        Self {
+            passed: 1,
+            ..Self::default()
+        }
+    }
+
+    fn failed(name: String) -> Self {
+        say(&format!("FAILED: {name}"));
+        Self {
+            failed: 1,
+            names: vec![name],
+            ..Self::default()
+        }
+    }
 
     fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.names.extend(other.names);
     }
 }
 
-/// Runs the tests; prints the closing line even if some fail.
+/// Runs the tests; whether all passed. The last line, on standard output, counts.
 ///
 /// # Errors
-/// When a check failed, or the tools for it cannot be had.
-pub fn test(options: &Options) -> Result<()> {
+/// When the tools for it cannot be had.
+pub fn test(options: &Options) -> Result<bool> {
     let wanted = |part| options.only.is_none_or(|only| only == part);
     let began = Instant::now();
     let mut count = Count::default();
@@ -90,11 +100,11 @@ pub fn test(options: &Options) -> Result<()> {
         count.add(end_to_end(options)?);
     }
     say(&format!("tested in {}", seconds(began.elapsed())));
-    println!("{} passed, {} failed", count.passed, count.failed);
-    if count.failed > 0 {
-        bail!("some checks failed, see above");
+    for name in &count.names {
+        println!("FAILED: {name}");
     }
-    Ok(())
+    println!("{} passed, {} failed", count.passed, count.failed);
+    Ok(count.failed == 0)
 }
 
 /// The tests that need the bare-metal programs, which they do not build again.
@@ -103,11 +113,10 @@ fn end_to_end(options: &Options) -> Result<Count> {
     let (monitor, guests) = match built {
         Ok(built) => built,
         Err(error) => {
-            say(&format!("FAILED: bare-metal build: {error:#}"));
-            return Ok(Count::FAILED);
+            return Ok(Count::failed(format!("bare-metal build: {error:#}")));
         }
     };
-    let mut count = Count::PASSED;
+    let mut count = Count::passed();
     let directory = guests
         .first()
         .and_then(|guest| guest.parent())
@@ -131,10 +140,10 @@ fn check(what: &str, arguments: &[&str]) -> Result<Count> {
     say(&format!("--- {what}"));
     let status = cargo(arguments).status().context("starting cargo")?;
     if status.success() {
-        return Ok(Count::PASSED);
+        return Ok(Count::passed());
     }
-    say(&format!("FAILED: {what}: cargo {}", arguments.join(" ")));
-    Ok(Count::FAILED)
+    let command = arguments.join(" ");
+    Ok(Count::failed(format!("{what}: cargo {command}")))
 }
 
 /// `cargo test`; counts what each test program reports.
@@ -158,12 +167,13 @@ fn tests(
         let line = String::from_utf8_lossy(&line?).into_owned();
         println!("{line}");
         count.add(result(&line).unwrap_or_default());
+        count.names.extend(failure(&line));
     }
     let status = child.wait()?;
     if !status.success() && count.failed == 0 {
         // It did not compile, or a test program died before it could report.
-        say(&format!("FAILED: {what}: cargo test ended with {status}"));
-        count.failed = 1;
+        let name = format!("{what}: cargo test ended with {status}");
+        count.add(Count::failed(name));
     }
     Ok(count)
 }
@@ -178,7 +188,14 @@ fn result(line: &str) -> Option<Count> {
     Some(Count {
         passed: figure(" passed;")?,
         failed: figure(" failed;")?,
+        names: Vec::new(),
     })
+}
+
+/// Reads libtest's `test name ... FAILED`.
+fn failure(line: &str) -> Option<String> {
+    let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    verdict.contains("FAILED").then(|| name.trim().to_owned())
 }
 
 fn cargo(arguments: &[&str]) -> Command {
@@ -198,10 +215,20 @@ mod tests {
         let expected = Count {
             passed: 12,
             failed: 3,
+            names: Vec::new(),
         };
         assert_eq!(result(line), Some(expected));
         let coloured = "test result: \u{1b}[32mok\u{1b}[0m. 1 passed; 0 failed; 0 ignored";
-        assert_eq!(result(coloured), Some(Count::PASSED));
+        assert_eq!(result(coloured), Some(Count::passed()));
         assert_eq!(result("test result_is_read ... ok"), None);
+    }
+
+    #[test]
+    fn failures_are_named() {
+        let failed = "test sret::keeps_spie - should panic ... FAILED";
+        let name = "sret::keeps_spie - should panic";
+        assert_eq!(failure(failed).as_deref(), Some(name));
+        assert_eq!(failure("test sret::keeps_spie ... ok"), None);
+        assert_eq!(failure("test result: FAILED. 1 passed; 1 failed"), None);
     }
 }
