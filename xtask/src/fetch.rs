@@ -38,11 +38,17 @@ impl Suite {
 
     /// The name in the archive.
     pub fn name(self) -> &'static str {
+        self.names()[0]
+    }
+
+    /// The names in the archive, the best first. A mirror keeps an index under each, and while it is
+    /// being brought up to date one of them may be whole when another is not.
+    fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Bookworm => "bookworm",
-            Self::BookwormBackports => "bookworm-backports",
-            Self::Trixie => "trixie",
-            Self::Sid => "sid",
+            Self::Bookworm => &["bookworm", "oldstable"],
+            Self::BookwormBackports => &["bookworm-backports", "oldstable-backports"],
+            Self::Trixie => &["trixie", "stable"],
+            Self::Sid => &["sid", "unstable"],
         }
     }
 
@@ -203,18 +209,48 @@ impl Apt {
             std::fs::create_dir_all(root.join(directory))
                 .with_context(|| format!("creating {}", root.display()))?;
         }
-        let mirror = mirror::main()?;
-        let (architecture, name) = (suite.architecture(), suite.name());
-        let source =
-            format!("deb [arch={architecture} signed-by={KEYRING}] {mirror} {name} main\n");
-        std::fs::write(root.join("sources.list"), source)?;
+        let architecture = suite.architecture();
         std::fs::write(root.join("status"), "")?;
         std::fs::write(root.join("apt.conf"), configuration(&root, architecture))?;
         let apt = Self { root, suite };
+        let [best, others @ ..] = suite.names() else {
+            unreachable!("every suite has a name")
+        };
+        let mut read = apt.read_index(best);
+        for other in others {
+            let Err(error) = &read else { break };
+            say(&format!("{error:#}"));
+            say(&format!(
+                "the mirror's index of {best} cannot be used: trying the one that it keeps as {other}"
+            ));
+            read = apt.read_index(other);
+        }
+        read.map(|()| apt)
+    }
+
+    /// Reads the index that the mirror keeps under one of the suite's names.
+    fn read_index(&self, name: &str) -> Result<()> {
+        let (architecture, mirror) = (self.suite.architecture(), mirror::main()?);
+        let source =
+            format!("deb [arch={architecture} signed-by={KEYRING}] {mirror} {name} main\n");
+        std::fs::write(self.root.join("sources.list"), source)?;
         let what = format!("reading the package index of Debian {name}");
-        let mut update = apt.command("apt-get");
+        let mut update = self.command("apt-get");
         step(&what, update.args(["update", "--error-on=any"]))?;
-        Ok(apt)
+        // Names such as `stable` pass on to the next release one day.
+        let lists = std::fs::read_dir(self.root.join("lists"))?.flatten();
+        let release = lists
+            .map(|entry| entry.path())
+            .find(|path| path.to_string_lossy().ends_with("InRelease"))
+            .with_context(|| format!("apt kept no InRelease file of {name}"))?;
+        let wanted = format!("Codename: {}", self.suite.name());
+        let text = std::fs::read_to_string(&release)?;
+        anyhow::ensure!(
+            text.lines().any(|line| line == wanted),
+            "the mirror's {name} is not Debian {}",
+            self.suite.name()
+        );
+        Ok(())
     }
 
     fn command(&self, program: &str) -> Command {
