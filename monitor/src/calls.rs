@@ -12,7 +12,8 @@ use sbi::{
 use vcpu::{Cause, Hart, Trap};
 
 use super::exit::fault_of;
-use super::vm::Vm;
+use super::machine::Machine;
+use super::virtual_hart::Vcpu;
 use super::{console, csr};
 
 /// The machine as the SBI sees it, for the time of one call.
@@ -23,11 +24,11 @@ struct Service<'a> {
     reset: Option<(ResetKind, ResetReason)>,
 }
 
-impl Vm {
+impl Machine {
     /// Carries out the SBI call that the guest made.
-    pub fn call(&mut self, block: &mut HartBlock) {
+    pub fn call(&mut self, vcpu: &mut Vcpu) {
         self.statistics.calls += 1;
-        let argument = |n: usize| block.hart.x[10 + n];
+        let argument = |n: usize| vcpu.block.hart.x[10 + n];
         let call = Call {
             extension: argument(7),
             function: argument(6),
@@ -35,12 +36,12 @@ impl Vm {
         };
         let mut service = Service {
             vm: self,
-            block,
+            vcpu,
             reset: None,
         };
         let outcome = sbi::handle(&call, 0, &mut service);
         let reset = service.reset;
-        let hart = &mut block.hart;
+        let hart = &mut vcpu.block.hart;
         match outcome {
             Outcome::Return { error, value } => {
                 (hart.x[10], hart.x[11]) = (error as u64, value);
@@ -51,14 +52,14 @@ impl Vm {
                 hart.pc = hart.pc.wrapping_add(4);
             }
             Outcome::Fault(fault) => {
-                self.deliver(block, Trap::exception(fault.cause, fault.address.0))
+                self.deliver(vcpu, Trap::exception(fault.cause, fault.address.0))
             }
-            Outcome::Suspend { resume } => self.suspend(block, resume),
+            Outcome::Suspend { resume } => self.suspend(vcpu, resume),
             Outcome::Stop => match reset {
                 Some((ResetKind::Shutdown, reason)) => {
-                    self.power_off(block, u16::from(reason == ResetReason::SystemFailure));
+                    self.power_off(vcpu, u16::from(reason == ResetReason::SystemFailure));
                 }
-                Some((ResetKind::ColdReboot | ResetKind::WarmReboot, _)) => self.reset(block),
+                Some((ResetKind::ColdReboot | ResetKind::WarmReboot, _)) => self.reset(vcpu),
                 None => self.stop(format_args!(
                     "the guest stopped its only hart, and nothing can start it again"
                 )),
@@ -66,16 +67,16 @@ impl Vm {
         }
     }
 
-    fn suspend(&mut self, block: &mut HartBlock, resume: Option<Start>) {
-        (block.hart.x[10], block.hart.x[11]) = (0, 0);
-        block.hart.pc = block.hart.pc.wrapping_add(4);
-        self.wait(block);
+    fn suspend(&mut self, vcpu: &mut Vcpu, resume: Option<Start>) {
+        (vcpu.block.hart.x[10], vcpu.block.hart.x[11]) = (0, 0);
+        vcpu.block.hart.pc = vcpu.block.hart.pc.wrapping_add(4);
+        self.wait(vcpu);
         if let Some(start) = resume {
             let device_tree = GuestPhys(start.opaque);
-            let pending = block.hart.sip;
-            block.hart = Hart::new(&self.features, 0, device_tree, start.address);
-            block.hart.sip = pending;
-            self.grant(block);
+            let pending = vcpu.block.hart.sip;
+            vcpu.block.hart = Hart::new(&self.features, 0, device_tree, start.address);
+            vcpu.block.hart.sip = pending;
+            self.grant(vcpu);
         }
     }
 }

@@ -1,16 +1,16 @@
-//! Time for a guest: its timer, its real-time clock, and the one timer of the host behind both.
+//! The host's clock: the counters that guests read, and the time of day.
 
 use devices::Board;
 use devices::host_tree::HostTree;
-use isa::csr::interrupt;
-use patch::HartBlock;
 use vcpu::Counters;
 
 use super::gate::{Attempt, attempt};
 use super::{csr, window};
 
 /// The hardware's counters, as the guest reads them: 0 where firmware keeps one to itself.
-pub struct Hardware;
+pub struct Hardware {
+    pub is_thead: bool,
+}
 
 impl Counters for Hardware {
     fn cycle(&self) -> u64 {
@@ -24,15 +24,23 @@ impl Counters for Hardware {
     fn instret(&self) -> u64 {
         attempt(Attempt::Instret).unwrap_or(0)
     }
+
+    fn th_sxstatus(&self) -> Option<u64> {
+        /// Memory types in PTEs, which the shadow does not take from the guest's.
+        const MAEE: u64 = 1 << 21;
+        // On another vendor's processor the CSR may be anything.
+        if !self.is_thead {
+            return None;
+        }
+        attempt(Attempt::ThSxstatus).map(|value| value & !MAEE)
+    }
 }
 
-/// The clock of one guest.
+/// What the host knows of the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    /// When the guest's timer interrupts, in ticks of `time`; `u64::MAX` for never.
-    deadline: u64,
-    /// Ticks a second.
-    timebase: u64,
+    /// Ticks of `time` in a second.
+    pub timebase: u64,
     /// Nanoseconds from 1970 to the tick 0, where the host knows.
     epoch: Option<u64>,
 }
@@ -40,11 +48,10 @@ pub struct Clock {
 const SECOND: u128 = 1_000_000_000;
 
 impl Clock {
-    /// A clock with no interrupt to come.
+    /// Reads the host's clock, if it has one.
     pub fn new(tree: &HostTree) -> Self {
         let timebase = u64::from(tree.timebase_frequency.max(1));
         let mut clock = Self {
-            deadline: u64::MAX,
             timebase,
             epoch: None,
         };
@@ -71,55 +78,19 @@ impl Clock {
         (u128::from(ticks) * SECOND / u128::from(self.timebase)) as u64
     }
 
-    /// Sets the guest's timer, and takes back its pending interrupt.
-    pub fn set_deadline(&mut self, block: &mut HartBlock, board: &mut Board, deadline: u64) {
-        self.deadline = deadline;
-        block.hart.set_pending(interrupt::STI, false);
-        self.update(block, board);
+    /// The tick at which a time of day comes, in nanoseconds since 1970; `u64::MAX` for never.
+    pub fn ticks_until(&self, alarm: Option<u64>) -> u64 {
+        self.epoch.zip(alarm).map_or(u64::MAX, |(epoch, alarm)| {
+            let nanoseconds = u128::from(alarm.saturating_sub(epoch));
+            let ticks = (nanoseconds * u128::from(self.timebase)).div_ceil(SECOND);
+            u64::try_from(ticks).unwrap_or(u64::MAX)
+        })
     }
 
-    /// Forgets the guest's timer.
-    pub fn reset(&mut self) {
-        self.deadline = u64::MAX;
-    }
-
-    /// Makes pending what is due and sets the host's timer for what is next.
-    pub fn update(&mut self, block: &mut HartBlock, board: &mut Board) {
-        let now = csr::time();
-        if self.deadline <= now {
-            self.deadline = u64::MAX;
-            block.hart.set_pending(interrupt::STI, true);
-        }
-        self.tell(board, now);
-        let alarm = self
-            .epoch
-            .zip(board.next_alarm())
-            .map_or(u64::MAX, |(epoch, alarm)| {
-                let nanoseconds = u128::from(alarm.saturating_sub(epoch));
-                let ticks = (nanoseconds * u128::from(self.timebase)).div_ceil(SECOND);
-                u64::try_from(ticks).unwrap_or(u64::MAX)
-            });
-        let next = self.deadline.min(alarm);
-        // SAFETY: the host's timer interrupts while a guest runs or waits, which the slow path expects.
-        unsafe {
-            if next == u64::MAX {
-                csr::clear!("sie", interrupt::STI);
-            } else {
-                sbi_rt::set_timer(next);
-                csr::set!("sie", interrupt::STI);
-            }
-        }
-    }
-
-    /// Tells the board's clock the time of day.
-    fn tell(&self, board: &mut Board, now: u64) {
-        if let Some(epoch) = self.epoch {
-            board.set_time(epoch.wrapping_add(self.nanoseconds(now)));
-        }
-    }
-
-    /// Tells the board's clock the time of day, for a load of its registers.
+    /// Tells a board's clock the time of day.
     pub fn show(&self, board: &mut Board) {
-        self.tell(board, csr::time());
+        if let Some(epoch) = self.epoch {
+            board.set_time(epoch.wrapping_add(self.nanoseconds(csr::time())));
+        }
     }
 }

@@ -77,7 +77,15 @@ cache_miss:
   add t4, t4, t2
   ld t2, 0(t4)
   bne t2, t3, miss_fails                # a guest's own break, or a patch not yet whole
+  fence r, r                            # the map's writer stores the routine first
   ld t2, 8(t4)
+  ld t4, {routine_changes}(t0)          # another hart may have made the routine
+  ld t4, 0(t4)
+  ld t5, {routine_changes_seen}(t0)
+  beq t4, t5, 3f
+  fence.i
+  sd t4, {routine_changes_seen}(t0)
+3:
   andi t3, t1, 0x7fc
   slli t3, t3, 2
   add t3, t3, t0
@@ -305,14 +313,8 @@ fence_address:
   addi t3, t3, 1
   sltiu t3, t3, 2
   beqz t3, fence_slow
-  ld t5, {direct_map}(t0)
-  ld t2, {root}(t0)
-  drop_leaf {pieces_or_execute}
-  ld t2, {satp_vu}(t0)
-  slli t2, t2, 20
-  srli t2, t2, 8
-  add t2, t2, t5
-  drop_leaf {pieces}
+  # Logged before anything is dropped: a hart that fills the shadow meanwhile looks at the count
+  # after it has filled, and so either its leaf is found below or it finds the count changed.
   ld t2, {fences}(t0)
   ld t3, {fence_log}(t0)
   andi t4, t2, {fence_log_mask}
@@ -321,6 +323,15 @@ fence_address:
   sd t1, 0(t3)
   addi t2, t2, 1
   sd t2, {fences}(t0)
+  fence rw, rw
+  ld t5, {direct_map}(t0)
+  ld t2, {root}(t0)
+  drop_leaf {pieces_or_execute}
+  ld t2, {satp_vu}(t0)
+  slli t2, t2, 20
+  srli t2, t2, 8
+  add t2, t2, t5
+  drop_leaf {pieces}
   ld t1, {T1}(t0)
   ld t2, {T2}(t0)
   ld t3, {T3}(t0)
@@ -373,11 +384,8 @@ slow_trap:
   csrw stvec, t1
   ld sp, {monitor_sp}(t0)
   ld tp, {monitor_tp}(t0)
-  mv s0, t0
-  mv a0, t0
-  mv a1, tp
+  mv a0, tp
   call {handle_exit}
-  mv a0, s0
 
 # Enters the guest: a0 = address of the block's site cache.
 .globl enter_guest
@@ -410,7 +418,7 @@ enter_fence:
   ld t0, {X0}+8*5(t0)
   sret
 
-# A trap in the monitor itself: a bug. Rust says what it can on the monitor's own stack.
+# A trap in the monitor itself: a bug. Rust says what it can on a stack of the host hart's own.
 .balign 4
 .globl monitor_trap
 monitor_trap:
@@ -418,10 +426,15 @@ monitor_trap:
   csrr a1, sepc
   csrr a2, stval
   mv a3, ra
-  lla sp, fault_stack
-  li t0, 16384
-  add sp, sp, t0
+  ld sp, {fault_stack}(tp)
   call {monitor_fault}
+
+# Goes on with a fresh stack: a0 = stack pointer, a1 = the function to call, a2 = its argument.
+.globl restart
+restart:
+  mv sp, a0
+  mv a0, a2
+  jr a1
 
 # Runs one instruction that may be illegal. a0 = address of the code to run, which gets a1 and
 # returns in a0; returns 1 in a1 when it trapped, 0 otherwise.
@@ -465,10 +478,19 @@ try_time:
 try_instret:
   csrr a0, instret
   ret
+.globl try_th_sxstatus
+try_th_sxstatus:
+  csrr a0, 0x5c0
+  ret
 .globl try_flush_block
 try_flush_block:
   .insn i 0x0f, 2, x0, a0, 2            # cbo.flush (a0)
   ret
-
-.local fault_stack
-.comm fault_stack, 16384, 16
+.globl try_thead_flush_line
+try_thead_flush_line:
+  .insn r 0x0b, 0, 1, x0, a0, x11       # th.dcache.cipa a0
+  ret
+.globl try_thead_flush_all
+try_thead_flush_all:
+  .insn r 0x0b, 0, 0, x0, x0, x3        # th.dcache.ciall
+  ret

@@ -3,6 +3,9 @@
 use patch::HartBlock;
 use patch::block_offset as slot;
 
+use super::cpu::Cpu;
+use super::{csr, window};
+
 core::arch::global_asm!(
     include_str!("gate.S"),
     T1 = const slot!(t1),
@@ -40,8 +43,11 @@ core::arch::global_asm!(
     exit_word = const slot!(exit_word),
     monitor_sp = const slot!(monitor_sp),
     monitor_tp = const slot!(monitor_tp),
+    routine_changes = const slot!(routine_changes),
+    routine_changes_seen = const slot!(routine_changes_seen),
+    fault_stack = const core::mem::offset_of!(super::cpu::Cpu, fault_stack),
     cache_misses = const slot!(cache_misses),
-    handle_exit = sym super::exit::handle_exit,
+    handle_exit = sym super::run::handle_exit,
     monitor_fault = sym super::fault::monitor_fault,
 );
 
@@ -54,12 +60,16 @@ unsafe extern "C" {
     fn fence_address();
     fn gate_fence();
     fn enter_fence();
+    fn restart(stack: u64, code: extern "C" fn(&'static Cpu) -> !, cpu: &'static Cpu) -> !;
     fn enter_guest(cache: *mut u8) -> !;
     fn try_senvcfg(value: u64) -> u64;
     fn try_cycle(_: u64) -> u64;
     fn try_time(_: u64) -> u64;
     fn try_instret(_: u64) -> u64;
+    fn try_th_sxstatus(_: u64) -> u64;
     fn try_flush_block(at: u64) -> u64;
+    fn try_thead_flush_line(at: u64) -> u64;
+    fn try_thead_flush_all(_: u64) -> u64;
     fn probe(code: unsafe extern "C" fn(u64) -> u64, argument: u64) -> Probed;
 }
 
@@ -92,12 +102,16 @@ pub fn set_fence(block: &mut HartBlock, by_gate: bool) {
     };
 }
 
-/// Addresses of the two instructions that must be `sfence.vma` where ASIDs cannot keep contexts apart.
-pub fn fences() -> [u64; 2] {
-    [
-        gate_fence as *const () as u64,
-        enter_fence as *const () as u64,
-    ]
+/// Makes the two instructions after a change of `satp` fences, because the host has too few ASIDs to
+/// keep contexts apart. To be called before a guest runs.
+pub fn fence_on_switch() {
+    for at in [gate_fence as *const (), enter_fence as *const ()] {
+        let at = window::direct(window::host(at.cast::<u32>())).cast::<u32>();
+        let fence = isa::encode::sfence_vma(isa::reg::Reg::X0, isa::reg::Reg::X0);
+        // SAFETY: a 4-byte nop of the gate, reached through the direct map; no guest runs yet.
+        unsafe { at.write_volatile(fence) };
+    }
+    csr::fence_i();
 }
 
 /// The address that `sscratch` holds while the guest of `block` runs.
@@ -107,20 +121,23 @@ pub fn block_address(block: *mut HartBlock) -> *mut u8 {
         .wrapping_add(core::mem::offset_of!(HartBlock, cache))
 }
 
-/// The block whose site cache is at `cache`.
-pub fn block_at(cache: *mut u8) -> *mut HartBlock {
-    cache
-        .wrapping_sub(core::mem::offset_of!(HartBlock, cache))
-        .cast()
-}
-
-/// Enters the guest whose state is in `block`, for good: the monitor comes back through `handle_exit`.
+/// Enters the guest whose block's site cache is at `cache`, for good: the monitor comes back through
+/// `handle_exit`.
 ///
 /// # Safety
 /// The block must be complete: gate, views, monitor stack; and its views must contain the window.
-pub unsafe fn enter(block: *mut HartBlock) -> ! {
+pub unsafe fn enter(cache: *mut u8) -> ! {
     // SAFETY: the caller's promise.
-    unsafe { enter_guest(block_address(block)) }
+    unsafe { enter_guest(cache) }
+}
+
+/// Goes on with `code` on the host hart's stack, which is empty then.
+///
+/// # Safety
+/// Nothing that is on the stack, locks that are held among it, may be needed any more.
+pub unsafe fn start_over(cpu: &'static Cpu, code: extern "C" fn(&'static Cpu) -> !) -> ! {
+    // SAFETY: the stack is this host hart's, and the caller needs nothing on it.
+    unsafe { restart(cpu.stack, code, cpu) }
 }
 
 /// An instruction that the processor may not have, or that firmware may deny to S-mode.
@@ -134,8 +151,14 @@ pub enum Attempt {
     Time,
     /// Reads `instret`.
     Instret,
+    /// Reads `th.sxstatus`.
+    ThSxstatus,
     /// Writes the cache block at an address in the direct map back to memory.
     FlushBlock(u64),
+    /// On T-Head's processors, writes the line at a host-physical address back to memory, and drops it.
+    TheadFlushLine(u64),
+    /// The same for all of the data cache.
+    TheadFlushAll,
 }
 
 /// What the instruction returns; `None` when it trapped.
@@ -145,7 +168,10 @@ pub fn attempt(what: Attempt) -> Option<u64> {
         Attempt::Cycle => (try_cycle, 0),
         Attempt::Time => (try_time, 0),
         Attempt::Instret => (try_instret, 0),
+        Attempt::ThSxstatus => (try_th_sxstatus, 0),
         Attempt::FlushBlock(at) => (try_flush_block, at),
+        Attempt::TheadFlushLine(at) => (try_thead_flush_line, at),
+        Attempt::TheadFlushAll => (try_thead_flush_all, 0),
     };
     // SAFETY: each piece of code is one instruction that touches no memory of Rust's (a flushed
     // block keeps its contents; `senvcfg` governs U-mode alone), and `probe` comes back from its trap.

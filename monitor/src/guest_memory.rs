@@ -183,6 +183,8 @@ pub struct RoutineMemory {
     memory: HostPhys,
     size: usize,
     executed: u64,
+    /// Counts the writes, for harts that must execute `fence.i` before they execute what was written.
+    changes: &'static AtomicU64,
 }
 
 impl RoutineMemory {
@@ -190,11 +192,17 @@ impl RoutineMemory {
     ///
     /// # Safety
     /// The memory must be mapped at both places for ever and used by nothing else.
-    pub unsafe fn new(memory: HostPhys, size: usize, executed: u64) -> Self {
+    pub unsafe fn new(
+        memory: HostPhys,
+        size: usize,
+        executed: u64,
+        changes: &'static AtomicU64,
+    ) -> Self {
         Self {
             memory,
             size,
             executed,
+            changes,
         }
     }
 }
@@ -219,5 +227,7 @@ impl patch::routines::ExecutableMemory for RoutineMemory {
             unsafe { at.cast::<u32>().write_volatile(word) };
         }
         super::csr::fence_i();
+        // Whoever finds the routine in the emulation map finds this count too.
+        self.changes.fetch_add(1, Ordering::Release);
     }
 }

@@ -27,11 +27,16 @@ pub struct Host {
     pub asid_bits: u32,
     /// Ticks of `time` a second.
     pub timebase: u32,
+    /// Whether the vendor is T-Head, whose kernels use CSRs and instructions of their own.
+    pub is_thead: bool,
     /// Bytes of a block of `cbo.clean` and the like.
     pub cbom_block: Option<u32>,
     /// Bytes of a block of `cbo.zero`.
     pub cboz_block: Option<u32>,
 }
+
+/// T-Head's `mvendorid`.
+const T_HEAD: usize = 0x5b7;
 
 /// Bytes of the device tree at `at`, as its header says; 0 when there is none.
 pub fn tree_size(at: HostPhys) -> u64 {
@@ -90,6 +95,7 @@ impl Host {
             counters: readable(0) | readable(1) | readable(2),
             asid_bits: translation.max_asid.count_ones(),
             timebase: tree.timebase_frequency,
+            is_thead: sbi_rt::get_mvendorid() == T_HEAD,
             cbom_block: described.and_then(|described| described.cbom_block_size),
             cboz_block: described.and_then(|described| described.cboz_block_size),
             isa,

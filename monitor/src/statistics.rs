@@ -4,7 +4,9 @@ use alloc::format;
 use alloc::string::String;
 
 use patch::template::{GATE_INSTRUCTIONS, KIND_NAMES, KINDS};
-use patch::{HartBlock, Kind};
+use patch::Kind;
+
+use super::virtual_hart::Vcpu;
 
 /// Counts that the slow path keeps.
 #[derive(Clone, Debug, Default)]
@@ -48,14 +50,26 @@ impl Statistics {
     /// frame adds to the gate's instructions, and `rest` what else there is to say. An instruction
     /// counts as patched when a patch served it from beginning to end; those that a patch handed to
     /// the reference emulator are counted by themselves.
-    pub fn json(&self, block: &HartBlock, frame: u32, rest: &str) -> String {
+    pub fn json<'a>(
+        &self,
+        vcpus: impl Iterator<Item = &'a Vcpu>,
+        frame: u32,
+        rest: &str,
+    ) -> String {
+        let (mut by_routines, mut cache_misses) = ([0; KINDS], 0);
+        for vcpu in vcpus {
+            for (sum, served) in by_routines.iter_mut().zip(vcpu.block.served) {
+                *sum += served;
+            }
+            cache_misses += vcpu.block.cache_misses;
+        }
         let mut by_kind = String::new();
         let (mut privileged, mut patched, mut emulated) = (0, 0, 0);
         for kind in 0..KINDS {
             // A routine counts itself also when it leaves its instruction to the emulator.
             let from_patch = self.emulated[kind];
-            let served = block.served[kind] - from_patch;
-            let executed = block.served[kind] + self.trapped[kind];
+            let served = by_routines[kind] - from_patch;
+            let executed = by_routines[kind] + self.trapped[kind];
             if executed > 0 {
                 let comma = if by_kind.is_empty() { "" } else { "," };
                 by_kind += &format!(
@@ -81,7 +95,7 @@ impl Statistics {
             self.hidden_reads,
             self.hidden_writes,
             self.calls,
-            block.cache_misses,
+            cache_misses,
         )
     }
 }

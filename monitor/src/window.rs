@@ -8,7 +8,10 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use isa::address::HostPhys;
+use isa::address::{GuestPhys, HostPhys};
+use isa::satp::Satp;
+
+use super::csr;
 
 /// First address of the window.
 pub const WINDOW: u64 = 0xffff_ffc0_0000_0000;
@@ -35,12 +38,19 @@ const READ_WRITE: u64 = V | R | W | G | A | D;
 #[repr(C, align(4096))]
 pub struct Table(pub [u64; 512]);
 
-/// The tables of the image slot.
+/// The monitor's own tables.
+#[repr(C)]
 struct Tables {
+    /// The root when no guest's address space is in use: the window alone.
+    root: Table,
     middle: Table,
     image: [Table; IMAGE_TABLES],
-    routines: Table,
+    /// One for each machine.
+    routines: [Table; MOST_MACHINES],
 }
+
+/// Most machines that there can be.
+pub const MOST_MACHINES: usize = 16;
 
 /// Tables for the image: 2 MiB each, one more since the image need not start at a multiple of 2 MiB.
 const IMAGE_TABLES: usize = 3;
@@ -48,9 +58,10 @@ const IMAGE_TABLES: usize = 3;
 const EMPTY: Table = Table([0; 512]);
 
 static TABLES: spin::Mutex<Tables> = spin::Mutex::new(Tables {
+    root: EMPTY,
     middle: EMPTY,
     image: [EMPTY; IMAGE_TABLES],
-    routines: EMPTY,
+    routines: [EMPTY; MOST_MACHINES],
 });
 
 unsafe extern "C" {
@@ -111,29 +122,18 @@ static IMAGE: AtomicU64 = AtomicU64::new(0);
 /// Most bytes that the routine cache can have.
 pub const ROUTINES_SIZE: u64 = 2 << 20;
 
-/// Maps the image with the rights of its parts and `routines` (host-physical, page-aligned, at
-/// most [`ROUTINES_SIZE`] bytes) for execution. Returns the window's entries for the lowest
-/// `memory_end` bytes of host-physical memory, one for each slot, and the address at which
-/// routines are executed.
-pub fn map(
-    image: &Image,
-    routines: HostPhys,
-    routines_size: u64,
-    memory_end: u64,
-) -> (alloc::vec::Vec<u64>, u64) {
+/// Maps the image with the rights of its parts. Returns the window's entries for the lowest
+/// `memory_end` bytes of host-physical memory, one for each slot.
+pub fn map(image: &Image, memory_end: u64) -> alloc::vec::Vec<u64> {
     let mut tables = TABLES.lock();
     let tables = &mut *tables;
-    let slot = |address: u64| ((address >> 21) & 511) as usize;
-    let page = |address: u64| ((address >> 12) & 511) as usize;
-    let table = |table: &Table| (host(table).0 >> 12) << 10 | V;
-
     let first = slot(image.start);
     assert!(
         slot(image.end - 1) < first + IMAGE_TABLES,
         "the image is larger than its tables"
     );
     for (offset, of_image) in tables.image.iter().enumerate() {
-        tables.middle.0[first + offset] = table(of_image);
+        tables.middle.0[first + offset] = pointer(of_image);
     }
     for address in (image.start..image.end).step_by(4096) {
         let rights = if address < (&raw const __text_end) as u64 {
@@ -144,23 +144,49 @@ pub fn map(
             READ_WRITE
         };
         let host = image.physical.0 + (address - image.start);
-        tables.image[slot(address) - first].0[page(address)] = (host >> 12) << 10 | rights;
+        let page = (address >> 12) as usize & 511;
+        tables.image[slot(address) - first].0[page] = (host >> 12) << 10 | rights;
     }
-
-    let executed = WINDOW + ((first as u64 + 256) % 512 << 21);
-    tables.middle.0[slot(executed)] = table(&tables.routines);
-    for (entry, offset) in tables
-        .routines
-        .0
-        .iter_mut()
-        .zip((0..routines_size).step_by(4096))
-    {
-        *entry = (routines.0 + offset >> 12) << 10 | EXECUTE;
-    }
-
     let direct = (0..memory_end.div_ceil(SLOT)).map(|slot| (slot * SLOT >> 12) << 10 | READ_WRITE);
-    let entries = core::iter::once(table(&tables.middle))
+    let entries: alloc::vec::Vec<u64> = core::iter::once(pointer(&tables.middle))
         .chain(direct)
         .collect();
-    (entries, executed)
+    let window = (WINDOW >> 30) as usize & 511;
+    tables.root.0[window..window + entries.len()].copy_from_slice(&entries);
+    entries
+}
+
+/// Maps `routines` (host-physical, page-aligned, at most [`ROUTINES_SIZE`] bytes) of the machine with
+/// this number for execution. Returns the address at which they are executed.
+pub fn map_routines(machine: usize, routines: HostPhys, size: u64) -> u64 {
+    let mut tables = TABLES.lock();
+    let tables = &mut *tables;
+    // Half of the slot away from the image.
+    let slots_away = 256 + machine as u64;
+    let executed = WINDOW + ((slot((&raw const __image_start) as u64) as u64 + slots_away) % 512 << 21);
+    let table = &mut tables.routines[machine];
+    for (entry, offset) in table.0.iter_mut().zip((0..size).step_by(4096)) {
+        *entry = (routines.0 + offset >> 12) << 10 | EXECUTE;
+    }
+    tables.middle.0[slot(executed)] = pointer(table);
+    executed
+}
+
+/// The entry of the first slot's table for an address in that slot.
+fn slot(address: u64) -> usize {
+    (address >> 21) as usize & 511
+}
+
+/// An entry that points to `table`.
+fn pointer(table: &Table) -> u64 {
+    (host(table).0 >> 12) << 10 | V
+}
+
+/// Leaves whatever address space this hart is in for the monitor's own.
+pub fn enter_own() {
+    // The root is the first of the tables.
+    let root = host(TABLES.as_mut_ptr());
+    let satp = Satp::new(isa::satp::SV39, 0, GuestPhys(root.0));
+    // SAFETY: `map` has put the window into this root, and the monitor needs nothing else.
+    unsafe { csr::write!("satp", satp.0) };
 }

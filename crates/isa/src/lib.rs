@@ -12,3 +12,4 @@ pub mod encode;
 pub mod pte;
 pub mod reg;
 pub mod satp;
+pub mod thead;

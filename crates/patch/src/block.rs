@@ -137,6 +137,10 @@ pub struct HartBlock {
     pub direct_map: u64,
     /// Address of the emulation map.
     pub emulation_map: u64,
+    /// Address of the count of changes of the routine cache.
+    pub routine_changes: u64,
+    /// The last of these that this hart's instruction fetch is known to see.
+    pub routine_changes_seen: u64,
     /// Address of the context table.
     pub contexts: u64,
     /// First guest-physical address of the guest's RAM.
@@ -170,7 +174,7 @@ pub struct HartBlock {
 }
 
 /// Bytes of the fields between the padding and the cache.
-const FIELDS: usize = size_of::<Hart>() + 8 * (6 + 28 + KINDS);
+const FIELDS: usize = size_of::<Hart>() + 8 * (6 + 30 + KINDS);
 const FIELDS_AT: usize = 4096 - FIELDS;
 
 const _: () = {

@@ -1,8 +1,8 @@
 //! The emulation map: from the 16-bit value in a patch to the routine that serves it.
 
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 use isa::address::HostPhys;
 
 /// Values that a 16-bit immediate can take.
@@ -23,13 +23,27 @@ impl Patch {
 
 /// One entry. A value serves a single site, so that the immediate alone proves nothing: a guest's
 /// own `c.ebreak` followed by the same 16 bits lies elsewhere.
+///
+/// The gates of other harts read entries while they change: whoever finds the site there finds its
+/// routine too.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 struct Entry {
     /// Host-physical address of the patch in its patched copy; [`FREE`] when unused.
-    site: u64,
+    site: AtomicU64,
     /// Address of the routine.
-    routine: u64,
+    routine: AtomicU64,
+}
+
+impl Entry {
+    const UNUSED: Self = Self {
+        site: AtomicU64::new(FREE),
+        routine: AtomicU64::new(0),
+    };
+
+    fn free(&self) {
+        self.site.store(FREE, Ordering::Relaxed);
+    }
 }
 
 /// No site: patches are at even addresses.
@@ -48,14 +62,9 @@ impl EmulationMap {
     /// A map with `limit` values in use at most (1 to 65,536).
     pub fn new(limit: usize) -> Self {
         Self {
-            entries: vec![
-                Entry {
-                    site: FREE,
-                    routine: 0
-                };
-                VALUES
-            ]
-            .into_boxed_slice(),
+            entries: core::iter::repeat_n((), VALUES)
+                .map(|()| Entry::UNUSED)
+                .collect(),
             free: Vec::with_capacity(VALUES),
             next: 0,
             limit: limit.clamp(1, VALUES),
@@ -77,33 +86,34 @@ impl EmulationMap {
             }
             None => return None,
         };
-        self.entries[usize::from(value)] = Entry {
-            site: site.0,
-            routine,
-        };
+        let entry = &self.entries[usize::from(value)];
+        entry.routine.store(routine, Ordering::Relaxed);
+        entry.site.store(site.0, Ordering::Release);
         Some(value)
     }
 
     /// The routine that `value` names at `site`, as the gate finds it.
     pub fn routine(&self, value: u16, site: HostPhys) -> Option<u64> {
-        let entry = self.entries[usize::from(value)];
-        (entry.site == site.0).then_some(entry.routine)
+        let entry = &self.entries[usize::from(value)];
+        let found = entry.site.load(Ordering::Acquire) == site.0;
+        found.then(|| entry.routine.load(Ordering::Relaxed))
     }
 
     /// Frees a value. No hart may be about to look it up.
     pub fn remove(&mut self, value: u16) {
-        let entry = &mut self.entries[usize::from(value)];
-        debug_assert_ne!(entry.site, FREE, "value {value} freed twice");
-        entry.site = FREE;
+        let entry = &self.entries[usize::from(value)];
+        debug_assert_ne!(
+            entry.site.load(Ordering::Relaxed),
+            FREE,
+            "value {value} freed twice"
+        );
+        entry.free();
         self.free.push(value);
     }
 
-    /// Frees every value.
+    /// Frees every value. No hart may be about to look one up.
     pub fn clear(&mut self) {
-        self.entries.fill(Entry {
-            site: FREE,
-            routine: 0,
-        });
+        self.entries[..self.next].iter().for_each(Entry::free);
         self.free.clear();
         self.next = 0;
     }

@@ -22,14 +22,15 @@ pub trait Memory {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Placed {
     /// The patch is in place. `new_copy`: the frame had no copy before, so that the VS view must be
-    /// filled again from it. `writable`: the frame may be mapped writable somewhere, and every such
-    /// mapping must go.
+    /// filled again from it.
     Patched {
         /// The frame had no copy before.
         new_copy: bool,
-        /// Writable mappings of the frame may exist.
-        writable: bool,
     },
+    /// Nothing was done, because the frame may be mapped writable: what a hart writes after the copy
+    /// was made would be lost on it. Every such mapping must go
+    /// ([`Pages::clear_writable`]) before the instruction can be patched.
+    Writable,
     /// The instruction is patched already: it was executed from the original, which a VS view still
     /// maps here.
     Served,
@@ -102,6 +103,9 @@ impl<X: ExecutableMemory, M: Memory> Patcher<X, M> {
         if taken || !self.pages.earns_patch(at) {
             return Ok(Placed::No);
         }
+        if self.pages.copy(at).is_none() && self.pages.is_writable(at) {
+            return Ok(Placed::Writable);
+        }
         let routine = match self.routines.find(word) {
             Some(routine) => routine,
             None => match self.maker.make(instruction, word) {
@@ -128,10 +132,7 @@ impl<X: ExecutableMemory, M: Memory> Patcher<X, M> {
         self.memory.write(site.add(2), value);
         self.pages.add_site(at, value);
         self.counts.placed += 1;
-        Ok(Placed::Patched {
-            new_copy,
-            writable: new_copy && self.pages.is_writable(at),
-        })
+        Ok(Placed::Patched { new_copy })
     }
 
     /// Drops the copy of the frame that holds `at`, because the guest writes to it or reads it as

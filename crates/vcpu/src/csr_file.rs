@@ -11,7 +11,7 @@ use crate::warl::{self, Rule};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Illegal;
 
-/// The counters that a guest can read. Whoever runs the hart knows them.
+/// What a guest reads straight from the hardware. Whoever runs the hart knows it.
 pub trait Counters {
     /// Value of `cycle`.
     fn cycle(&self) -> u64;
@@ -19,6 +19,11 @@ pub trait Counters {
     fn time(&self) -> u64;
     /// Value of `instret`.
     fn instret(&self) -> u64;
+    /// Value of `th.sxstatus`, which kernels read where the vendor's identification says T-Head; `None`
+    /// where there is none. What it says to be on is on for guests too. It is read-only to them.
+    fn th_sxstatus(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A supervisor CSR that is a slot of [`Hart`].
@@ -96,6 +101,9 @@ impl Hart {
             return self.read_counter(csr, counters);
         }
         self.check_privilege(csr)?;
+        if csr == csr::TH_SXSTATUS {
+            return counters.th_sxstatus().ok_or(Illegal);
+        }
         Register::find(csr).map(|register| (register.value)(self))
     }
 

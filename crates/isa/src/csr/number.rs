@@ -12,6 +12,10 @@ macro_rules! numbers {
     };
 }
 
+/// `th.sxstatus` of T-Head's processors (XThead extension specification, "th.sxstatus"): which of their
+/// own extensions are on.
+pub const TH_SXSTATUS: u16 = 0x5c0;
+
 numbers! {
     // Unprivileged: floating point, vector, entropy, jump table
     FFLAGS = 0x001, "fflags";

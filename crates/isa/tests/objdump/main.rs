@@ -5,5 +5,6 @@
 
 mod decode;
 mod encode;
+mod thead;
 mod tool;
 mod zcb;

@@ -16,6 +16,14 @@ const ARCHITECTURE: &str = "rv64gc_zicbom_zicboz_svinval_zifencei";
 /// # Panics
 /// When the tools are missing or print something unexpected.
 pub fn disassemble(name: &str, words: &[u32]) -> Vec<String> {
+    disassemble_for(name, ARCHITECTURE, words)
+}
+
+/// The same for another architecture.
+///
+/// # Panics
+/// As [`disassemble`].
+pub fn disassemble_for(name: &str, architecture: &str, words: &[u32]) -> Vec<String> {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&directory).expect("a directory for temporary files");
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -23,7 +31,7 @@ pub fn disassemble(name: &str, words: &[u32]) -> Vec<String> {
     // A bare binary would be disassembled as rv64gc, without Svinval and the cache-block
     // operations. An object file says which extensions it uses.
     fs::write(directory.join("words.s"), ".text\n.incbin \"words.bin\"\n").expect("the source");
-    let march = format!("-march={ARCHITECTURE}");
+    let march = format!("-march={architecture}");
     run(&directory, "as", &[&march, "-o", "words.o", "words.s"]);
     // The assembler marks what is included as data, which would be shown as data.
     run(&directory, "strip", &["words.o"]);

@@ -1,71 +1,69 @@
-//! A virtual machine: made from the bundle, started, started again, ended.
+//! A virtual machine, as its lock protects it: memory, devices, patches and shadow; started, started
+//! again, ended.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
+use core::sync::atomic::AtomicU64;
 
 use bundle::{Bundle, Mode as PatchMode, Sum};
-use devices::host_tree::HostTree;
 use devices::{Board, BoardConfig, Request, TreeSpec};
 use isa::address::{GuestPhys, GuestVirt, HostPhys};
 use isa::csr::{interrupt, sstatus};
 use mmu::{Config, Frame, Options, Pool, Shadow, Table, Window};
-use patch::block::{ContextEntry, ContextTable, FENCE_LOG};
 use patch::pages::Pages;
-use patch::{HartBlock, Maker, Patcher};
+use patch::{Maker, Patcher};
+use sbi::Start;
 use vcpu::{Features, Hart};
 
-use super::clock::Clock;
 use super::console::{self, say};
+use super::doorbell::{Doorbell, LOOK};
 use super::guest_memory::{Copies, GuestRam, RoutineMemory};
 use super::host::Host;
-use super::layout::{Layout, Range};
-use super::plic::HostPlic;
+use super::layout::Range;
 use super::statistics::Statistics;
-use super::window::{self, Image};
-use super::{csr, fault, gate};
+use super::virtual_hart::{FenceCounts, State, Vcpu};
+use super::window;
+use super::{csr, gate, system};
 
 /// Where the guest's RAM begins, as on QEMU's `virt`.
 const RAM_BASE: GuestPhys = GuestPhys(0x8000_0000);
 const MEGABYTE: u64 = 1 << 20;
 const PAGE: u64 = 4096;
 
-/// Typed characters that wait for the guest.
-const MOST_INPUT: usize = 4096;
-
 /// The patcher on this machine.
 pub type MachinePatcher = Patcher<RoutineMemory, Copies>;
 
-/// One virtual machine with one hart.
-pub struct Vm {
-    description: bundle::Vm,
-    bundle: Bundle<'static>,
+/// One virtual machine.
+pub struct Machine {
+    /// Its number.
+    pub number: usize,
+    pub description: bundle::Vm,
+    bundle: &'static Bundle<'static>,
     pub ram: GuestRam,
     pub board: Board,
-    pub clock: Clock,
-    /// Typed characters that the UART has no room for yet.
-    input: VecDeque<u8>,
     pub patcher: RefCell<MachinePatcher>,
     /// Whether instructions that trap are patched.
     pub patches: bool,
     pub shadow: Shadow,
-    /// The guest's `satp` that the shadow's current context is for.
-    pub satp: Option<u64>,
-    pub contexts: Box<ContextTable>,
-    /// Addresses of the latest fences of one address in all address spaces.
-    pub fence_log: Box<[u64; FENCE_LOG]>,
+    /// One for each virtual hart; so are the following.
+    pub doorbells: &'static [Doorbell],
+    pub states: Vec<State>,
+    /// Whether it has seen its external interrupt pending.
+    pub seen_external: Vec<bool>,
+    pub fences: FenceCounts,
+    /// A device may interrupt where it did not.
+    pub board_changed: bool,
     pub features: Features,
     pub strict_sum: bool,
-    /// With `strict_sum`: the VS view may have user pages.
-    pub user_pages: bool,
     pub walk_options: Options,
+    /// Whether the host is a processor of T-Head's, with their own extensions.
+    pub is_thead: bool,
     pub cbom_block: Option<u32>,
     pub cboz_block: Option<u32>,
-    pub host_plic: Option<HostPlic>,
     pub statistics: Statistics,
     /// Patches that were refused since everything was recycled last.
     pub refused: u32,
@@ -73,9 +71,24 @@ pub struct Vm {
     pub reports: u32,
     /// Behind the window's last address.
     pub window_end: u64,
+    /// What is to become of the machine when the exit is over.
+    pub end: Option<End>,
+    /// Whether each slow exit is printed.
+    pub trace: bool,
     tree: Vec<u8>,
     /// Where the kernel is told that the device tree is.
     tree_at: GuestPhys,
+}
+
+/// The end of a machine, or of one of its lives.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum End {
+    /// It powered off; the code is 0 for success.
+    PowerOff(u16),
+    /// It resets.
+    Reset,
+    /// It cannot go on: why.
+    Failed(String),
 }
 
 /// What the shadow must know of frames.
@@ -102,69 +115,49 @@ impl mmu::Frames for Frames<'_> {
     }
 }
 
-/// Opens the bundle, makes the machine that it describes, and runs it for good.
-pub fn run(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
-    let bundle = bundle::open(layout.bundle).unwrap_or_else(|error| fault::stop(&error));
-    let description = match &bundle.description().vms[..] {
-        [vm] if vm.vcpus == 1 => vm.clone(),
-        _ => fault::stop(
-            &"the bundle describes several machines or harts, and this monitor runs one machine with one hart; pack one with `vcpus = 1`",
-        ),
-    };
-    let mut free = Memory { free: layout.free };
-    let mut block = Block::new();
-    let vm = Vm::new(
-        image,
-        tree,
-        host,
-        &mut free,
-        layout.memory_end,
-        layout.heap_size,
-        bundle,
-        description,
-        &mut block,
-    )
-    .unwrap_or_else(|error| fault::stop(&error));
-    let vm = Box::leak(Box::new(vm));
-    let block = Box::leak(block.0);
-    vm.power_on(block)
-        .unwrap_or_else(|error| fault::stop(&error));
-    block.monitor_tp = vm as *mut Vm as u64;
-    // SAFETY: the interrupts that the monitor handles; all arrive while a guest runs, or in `wfi`.
-    unsafe { csr::write!("sie", interrupt::SSI | interrupt::SEI) };
-    // SAFETY: what the firmware left here does not matter any more: the guest is entered in U-mode,
-    // and neither SUM nor MXR widens what its pages allow.
-    unsafe {
-        let modes = sstatus::SPP | sstatus::SPIE | sstatus::SIE | sstatus::SUM | sstatus::MXR;
-        csr::clear!("sstatus", modes);
-    }
-    vm.leave(block);
-    // SAFETY: the view contains the window; the boot root is not needed any more.
-    unsafe { csr::write!("satp", block.satp_vs) };
-    // What the boot root had in larger pages must not stay in the TLB.
-    csr::fence_all();
-    // SAFETY: `Vm::new` and `leave` completed the block.
-    unsafe { gate::enter(block) }
-}
-
-/// The per-hart block, on the heap.
-struct Block(Box<HartBlock>);
-
-impl Block {
-    fn new() -> Self {
-        // SAFETY: all fields of a block are integers, or an enum that has a variant 0.
-        let mut block = unsafe { Box::<HartBlock>::new_zeroed().assume_init() };
-        block.clear_cache();
-        Self(block)
-    }
-}
-
-/// Memory for the machine, given out from both ends.
-struct Memory {
+/// Memory for machines, given out from the start of what is free.
+pub struct Memory {
     free: Range,
+    /// Bytes of the heap that are not spoken for.
+    heap: u64,
 }
+
+/// Heap that a machine needs: its emulation map with the list of free values, the context records,
+/// the device tree, and what is remembered of pages.
+const HEAP_OF_MACHINE: u64 = 3 * MEGABYTE;
+/// Heap that a virtual hart needs: block, contexts, fence log, extensions.
+const HEAP_OF_HART: u64 = 64 << 10;
 
 impl Memory {
+    /// All of `free`, and a heap of so many bytes.
+    pub fn new(free: Range, heap: u64) -> Self {
+        Self { free, heap }
+    }
+
+    /// Runs `make`, which gets what it took only if it succeeds.
+    pub fn attempt<T>(
+        &mut self,
+        make: impl FnOnce(&mut Self) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let (free, heap) = (self.free, self.heap);
+        let made = make(self);
+        if made.is_err() {
+            (self.free, self.heap) = (free, heap);
+        }
+        made
+    }
+
+    fn take_heap(&mut self, size: u64) -> Result<(), String> {
+        self.heap = self.heap.checked_sub(size).ok_or_else(|| {
+            format!(
+                "the monitor's heap has {} KiB left and the machine needs {} KiB of it; give the host more memory",
+                self.heap >> 10,
+                size >> 10
+            )
+        })?;
+        Ok(())
+    }
+
     /// `size` bytes that begin at a multiple of `align`.
     fn take(&mut self, size: u64, align: u64) -> Option<HostPhys> {
         let start = self.free.start.next_multiple_of(align);
@@ -187,19 +180,29 @@ impl Memory {
     }
 }
 
-impl Vm {
-    #[expect(clippy::too_many_arguments, reason = "called once, at boot")]
-    fn new(
-        image: Image,
-        tree: &HostTree,
-        host: &Host,
-        memory: &mut Memory,
-        memory_end: u64,
-        heap_size: u64,
-        bundle: Bundle<'static>,
+/// What machines are made from.
+pub struct Parts<'a> {
+    pub host: &'a Host,
+    pub bundle: &'static Bundle<'static>,
+    /// The window's entries.
+    pub window: &'a [u64],
+    /// Entropy for the guest's device tree.
+    pub seed: &'a [u8],
+    /// Most patched copies that each machine may have.
+    pub copies: usize,
+    /// Whether the time of day is known.
+    pub knows_the_day: bool,
+}
+
+impl Machine {
+    /// Makes the machine with the number `number`, of which nothing runs yet, and its harts.
+    pub fn new(
+        number: usize,
         description: bundle::Vm,
-        block: &mut Block,
-    ) -> Result<Self, String> {
+        doorbells: &'static [Doorbell],
+        parts: &Parts,
+        memory: &mut Memory,
+    ) -> Result<(Self, Vec<Vcpu>), String> {
         if let Some(window) = description
             .window
             .filter(|&window| window != window::WINDOW)
@@ -209,12 +212,14 @@ impl Vm {
                 window::WINDOW
             ));
         }
+        let harts = doorbells.len();
+        memory.take_heap(HEAP_OF_MACHINE + harts as u64 * HEAP_OF_HART)?;
         let routines_size = description
             .routine_cache
             .next_multiple_of(PAGE)
             .min(window::ROUTINES_SIZE);
         let pool_size = description.shadow_pool.next_multiple_of(PAGE);
-        let available = memory.free.end - memory.free.start;
+        let available = memory.free.end.saturating_sub(memory.free.start);
         let mut take = |size: u64, what: &str| {
             memory.take(size, PAGE).ok_or_else(|| {
                 format!(
@@ -238,8 +243,8 @@ impl Vm {
         // SAFETY: taken from free memory for this guest alone, and within the direct map.
         let ram = unsafe { GuestRam::new(RAM_BASE, ram, ram_size) };
 
-        let (entries, executed) = window::map(&image, routines, routines_size, memory_end);
-        let window_end = window::WINDOW + entries.len() as u64 * window::SLOT;
+        let executed = window::map_routines(number, routines, routines_size);
+        let window_end = window::WINDOW + parts.window.len() as u64 * window::SLOT;
         // SAFETY: taken from free memory for the pool alone; zeroes are empty tables.
         let tables: &'static [Table] = unsafe {
             window::direct(pool)
@@ -250,14 +255,15 @@ impl Vm {
                 (pool_size / PAGE) as usize,
             )
         };
+        let host = parts.host;
         let config = Config {
-            harts: 1,
+            harts,
             contexts: 256,
             asid_bits: host.asid_bits,
             leaf_bits: 0,
             window: Window {
                 first_slot: GuestVirt(window::WINDOW),
-                entries: &entries,
+                entries: parts.window,
             },
         };
         let shadow = Shadow::new(
@@ -277,24 +283,15 @@ impl Vm {
             fence_on_switch: shadow.needs_fence_on_switch(),
         };
         if maker.fence_on_switch {
-            for at in gate::fences() {
-                let at = window::direct(window::host(at as *const u32)).cast::<u32>();
-                // SAFETY: a 4-byte nop of the gate, reached through the direct map; no guest runs yet.
-                unsafe {
-                    at.write_volatile(isa::encode::sfence_vma(
-                        isa::reg::Reg::X0,
-                        isa::reg::Reg::X0,
-                    ))
-                };
-            }
-            csr::fence_i();
+            gate::fence_on_switch();
         }
-        // SAFETY: `map` made the memory executable at that address, and it is the cache's alone.
-        let executable = unsafe { RoutineMemory::new(routines, routines_size as usize, executed) };
-        // A quarter of the heap for copies; what is remembered of pages takes less than another.
-        let copies = (heap_size / 4 / PAGE) as usize;
-        let memory_of_copies = Copies::new(ram, copies);
-        let pages = Pages::new(RAM_BASE, ram_size, copies);
+        let changes: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(0)));
+        // SAFETY: `map_routines` made the memory executable at that address, and it is the cache's
+        // alone.
+        let executable =
+            unsafe { RoutineMemory::new(routines, routines_size as usize, executed, changes) };
+        let memory_of_copies = Copies::new(ram, parts.copies);
+        let pages = Pages::new(RAM_BASE, ram_size, parts.copies);
         let patcher = Patcher::new(
             maker,
             executable,
@@ -302,63 +299,60 @@ impl Vm {
             pages,
             memory_of_copies,
         );
-        let mut contexts = Box::new(ContextTable(
-            [ContextEntry::EMPTY; patch::block::CONTEXT_ENTRIES],
-        ));
-        contexts.clear();
 
-        let clock = Clock::new(tree);
-        let fence_log = Box::new([0; FENCE_LOG]);
-        let block = &mut *block.0;
-        block.fence_log = &raw const *fence_log as u64;
-        gate::set_addresses(block, description.mode == PatchMode::BreakFrame);
-        block.direct_map = window::DIRECT_MAP;
-        block.emulation_map = patcher.map().address();
-        block.contexts = &raw const *contexts as u64;
-        block.ram_base = RAM_BASE.0;
-        block.ram_size = ram_size;
-        block.ram_offset = window::DIRECT_MAP
-            .wrapping_add(ram.host_base().0)
-            .wrapping_sub(RAM_BASE.0);
-        block.sstatus_mask = features.sstatus;
-        block.extension_mask = features.sstatus & (sstatus::FS | sstatus::VS);
-        block.scounteren_mask = features.scounteren;
-        block.senvcfg_mask = features.senvcfg;
-        let stack = Box::leak(alloc::vec![0u128; 4096].into_boxed_slice());
-        block.monitor_sp = stack.as_mut_ptr_range().end as u64;
-
-        let mut vm = Self {
+        let make_hart = |index| {
+            let mut vcpu = Vcpu::new(index, features.sstatus & (sstatus::FS | sstatus::VS));
+            let block = &mut *vcpu.block;
+            gate::set_addresses(block, description.mode == PatchMode::BreakFrame);
+            block.direct_map = window::DIRECT_MAP;
+            block.emulation_map = patcher.map().address();
+            block.routine_changes = changes as *const AtomicU64 as u64;
+            block.ram_base = RAM_BASE.0;
+            block.ram_size = ram_size;
+            block.ram_offset = window::DIRECT_MAP
+                .wrapping_add(ram.host_base().0)
+                .wrapping_sub(RAM_BASE.0);
+            block.sstatus_mask = features.sstatus;
+            block.extension_mask = features.sstatus & (sstatus::FS | sstatus::VS);
+            block.scounteren_mask = features.scounteren;
+            block.senvcfg_mask = features.senvcfg;
+            vcpu
+        };
+        let vcpus: Vec<_> = (0..harts).map(make_hart).collect();
+        let mut machine = Self {
+            number,
             patches: description.mode != PatchMode::Trap,
-            user_pages: false,
             strict_sum: description.sum == Sum::Strict,
             description,
-            bundle,
+            bundle: parts.bundle,
             ram,
             board: Board::new(&BoardConfig {
-                harts: 1,
-                rtc: clock.knows_the_day(),
+                harts,
+                rtc: parts.knows_the_day,
             }),
-            clock,
-            input: VecDeque::new(),
             patcher: RefCell::new(patcher),
             shadow,
-            satp: None,
-            contexts,
-            fence_log,
+            doorbells,
+            states: alloc::vec![State::Stopped; harts],
+            seen_external: alloc::vec![false; harts],
+            fences: FenceCounts::of(&vcpus),
+            board_changed: false,
             features,
             walk_options: Options::default(),
+            is_thead: host.is_thead,
             cbom_block: host.cbom_block,
             cboz_block: host.cboz_block,
-            host_plic: HostPlic::new(tree, host.hart),
             statistics: Statistics::default(),
             refused: 0,
             reports: 0,
             window_end,
+            end: None,
+            trace: false,
             tree: Vec::new(),
             tree_at: RAM_BASE,
         };
-        vm.make_tree(host, tree.rng_seed.as_deref().unwrap_or_default())?;
-        Ok(vm)
+        machine.make_tree(parts)?;
+        Ok((machine, vcpus))
     }
 
     fn file(&self, name: &str) -> Result<&'static [u8], String> {
@@ -368,7 +362,7 @@ impl Vm {
     }
 
     /// Makes the device tree. It lies at the end of RAM, the initrd before it.
-    fn make_tree(&mut self, host: &Host, seed: &[u8]) -> Result<(), String> {
+    fn make_tree(&mut self, parts: &Parts) -> Result<(), String> {
         const TREE_ROOM: u64 = 2 * MEGABYTE;
         let end = RAM_BASE.add(self.ram.size);
         self.tree_at = GuestPhys(end.0.saturating_sub(TREE_ROOM).max(RAM_BASE.0));
@@ -386,8 +380,9 @@ impl Vm {
             .as_deref()
             .map(|name| self.file(name))
             .transpose()?;
+        let host = parts.host;
         let spec = TreeSpec {
-            harts: 1,
+            harts: self.doorbells.len(),
             memory_base: RAM_BASE,
             memory_size: self.ram.size,
             bootargs: &self.description.append,
@@ -398,8 +393,8 @@ impl Vm {
             cbom_block_size: host.cbom_block,
             cbop_block_size: None,
             cboz_block_size: host.cboz_block,
-            rtc: self.clock.knows_the_day(),
-            rng_seed: seed,
+            rtc: parts.knows_the_day,
+            rng_seed: parts.seed,
             kaslr_seed: None,
             overlay,
         };
@@ -407,8 +402,8 @@ impl Vm {
         Ok(())
     }
 
-    /// Loads the kernel and makes the hart what it is at power-on.
-    pub fn power_on(&mut self, block: &mut HartBlock) -> Result<(), String> {
+    /// Loads the kernel and makes the first hart what it is at power-on; the others are stopped.
+    pub fn power_on(&mut self, vcpu: &mut Vcpu) -> Result<(), String> {
         let name = self.description.kernel.clone();
         let kernel = self.file(&name)?;
         let kernel = bundle::kernel::parse(kernel, RAM_BASE.0)
@@ -452,117 +447,115 @@ impl Vm {
             ));
         }
         self.board.reset();
-        self.clock.reset();
-        self.clock.update(block, &mut self.board);
-        block.hart = Hart::new(&self.features, 0, self.tree_at, GuestPhys(kernel.entry));
-        block.update_pending();
-        self.grant(block);
-        csr::fence_i();
+        self.update_clock();
+        self.states.fill(State::Stopped);
+        for door in self.doorbells {
+            door.set_deadline(u64::MAX);
+            door.withdraw(interrupt::SSI | interrupt::STI);
+        }
+        let start = Start {
+            address: GuestPhys(kernel.entry),
+            opaque: self.tree_at.0,
+        };
+        self.start(vcpu, start);
         Ok(())
     }
 
+    /// Makes a hart what it is when it starts.
+    pub fn start(&mut self, vcpu: &mut Vcpu, start: Start) {
+        let device_tree = GuestPhys(start.opaque);
+        let hart = Hart::new(&self.features, vcpu.index as u64, device_tree, start.address);
+        vcpu.block.hart = hart;
+        vcpu.block.update_pending();
+        self.states[vcpu.index] = State::Started;
+        self.grant(vcpu);
+        // What other harts have written is this hart's code.
+        csr::fence_i();
+    }
+
     /// Gives VU what the guest's `scounteren` and `senvcfg` grant it.
-    pub fn grant(&self, block: &HartBlock) {
+    pub fn grant(&self, vcpu: &Vcpu) {
+        let hart = &vcpu.block.hart;
         // SAFETY: what VU may read and do is the guest's choice; VS is served by the emulator where
         // these deny it something.
         unsafe {
-            csr::write!("scounteren", block.hart.scounteren);
+            csr::write!("scounteren", hart.scounteren);
             if self.features.senvcfg != 0 {
-                csr::write!("0x10a", block.hart.senvcfg);
+                csr::write!("0x10a", hart.senvcfg);
             }
         }
     }
 
+    /// Tells the board the time of day, and when to look at it again.
+    pub fn update_clock(&mut self) {
+        let clock = &system::get().clock;
+        clock.show(&mut self.board);
+        let alarm = clock.ticks_until(self.board.next_alarm());
+        if self.doorbells[0].set_alarm(alarm) {
+            // The host hart that serves it must set its timer.
+            self.doorbells[0].ask(LOOK);
+        }
+    }
+
     /// Does what a device asks for.
-    pub fn carry_out(&mut self, block: &mut HartBlock, request: Request) {
+    pub fn carry_out(&mut self, request: Request) {
         match request {
             Request::None => {}
-            Request::PowerOff { code } => self.power_off(block, code),
-            Request::Reset => self.reset(block),
+            Request::PowerOff { code } => self.end = Some(End::PowerOff(code)),
+            Request::Reset => self.end = Some(End::Reset),
         }
     }
 
-    /// Starts the machine again, with its patches gone.
-    pub fn reset(&mut self, block: &mut HartBlock) {
-        self.show_output();
-        say!("the guest resets; it starts again");
-        let dropped = self.shadow.flush_all();
-        self.apply(block, dropped);
-        self.patcher.borrow_mut().reset();
-        if let Err(error) = self.power_on(block) {
-            self.stop(format_args!("{error}"));
-        }
+    /// Ends the machine, because it cannot go on, when the exit is over.
+    pub fn stop(&mut self, reason: fmt::Arguments) {
+        self.end = Some(End::Failed(format!("{reason}")));
     }
 
-    /// Ends the machine, and with it the board. `code` is 0 for success.
-    pub fn power_off(&mut self, block: &mut HartBlock, code: u16) -> ! {
-        self.show_output();
-        if self.description.statistics {
-            let patcher = self.patcher.borrow();
-            let counts = patcher.counts();
-            let shadow = self.shadow.statistics();
-            let rest = format!(
-                "\"sites\":{},\"routines\":{},\"copies\":{},\"copies_dropped\":{},\"recycled\":{},\"straddling\":{},\
-                 \"shadow_tables\":{},\"contexts_created\":{},\"contexts_evicted\":{}",
-                counts.placed,
-                patcher.routines().made(),
-                patcher.pages().copies(),
-                counts.dropped,
-                counts.recycled,
-                counts.straddling,
-                shadow.live_tables,
-                shadow.created,
-                shadow.evicted,
-            );
-            let frame = match self.description.mode {
-                PatchMode::BreakFrame => patch::template::FRAME_INSTRUCTIONS,
-                PatchMode::Trap | PatchMode::Break => 0,
-            };
-            let (name, mode) = (&self.description.name, self.description.mode.name());
-            say!(
-                "stats {{\"vm\":\"{name}\",\"mode\":\"{mode}\",{}}}",
-                self.statistics.json(block, frame, &rest)
-            );
-        }
-        if code != 0 {
-            say!("error: the guest powered off with failure code {code}");
-        }
-        fault::power_off(code == 0)
+    /// What the monitor's lines about this machine begin with, where it is not the only one.
+    pub fn label(&self) -> String {
+        system::get().label(self.number)
     }
 
-    /// Ends the machine because it cannot go on.
-    pub fn stop(&mut self, reason: fmt::Arguments) -> ! {
-        self.show_output();
-        fault::stop(&reason)
+    /// Prints the line of statistics; `vcpus` are all of the machine's.
+    pub fn print_statistics<'a>(&self, vcpus: impl Iterator<Item = &'a Vcpu>) {
+        let patcher = self.patcher.borrow();
+        let counts = patcher.counts();
+        let shadow = self.shadow.statistics();
+        let rest = format!(
+            "\"sites\":{},\"routines\":{},\"copies\":{},\"copies_dropped\":{},\"recycled\":{},\"straddling\":{},\
+             \"shadow_tables\":{},\"contexts_created\":{},\"contexts_evicted\":{}",
+            counts.placed,
+            patcher.routines().made(),
+            patcher.pages().copies(),
+            counts.dropped,
+            counts.recycled,
+            counts.straddling,
+            shadow.live_tables,
+            shadow.created,
+            shadow.evicted,
+        );
+        let frame = match self.description.mode {
+            PatchMode::BreakFrame => patch::template::FRAME_INSTRUCTIONS,
+            PatchMode::Trap | PatchMode::Break => 0,
+        };
+        let (name, mode) = (&self.description.name, self.description.mode.name());
+        say!(
+            "stats {{\"vm\":\"{name}\",\"mode\":\"{mode}\",{}}}",
+            self.statistics.json(vcpus, frame, &rest)
+        );
     }
 
     /// Sends what the guest's UART has sent to the console.
     pub fn show_output(&mut self) {
         if self.board.has_output() {
-            console::send(&self.board.take_output());
+            console::output(self.number, &self.board.take_output());
         }
-    }
-
-    /// Takes a byte that was typed.
-    pub fn receive(&mut self, byte: u8) {
-        // As a UART does whose reader is asleep: what does not fit is lost.
-        if self.input.len() < MOST_INPUT {
-            self.input.push_back(byte);
-        }
-        self.offer_input();
     }
 
     /// Offers typed bytes to the UART, as many as it has room for.
     pub fn offer_input(&mut self) {
-        while let Some(&byte) = self.input.front()
-            && self.board.receive(byte)
-        {
-            self.input.pop_front();
-        }
-    }
-
-    /// A typed byte for the SBI console.
-    pub fn take_input(&mut self) -> Option<u8> {
-        self.input.pop_front().or_else(console::receive)
+        let board = &mut self.board;
+        let taken = system::get().offer_input(self.number, |byte| board.receive(byte));
+        self.board_changed |= taken;
     }
 }

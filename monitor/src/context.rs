@@ -1,0 +1,191 @@
+//! Address spaces: the context that a virtual hart is in, and fences, its own and those that others must
+//! be part of.
+
+use isa::address::GuestVirt;
+use isa::satp::Satp;
+use mmu::{Dropped, FenceLog, Flush, SwitchError};
+use patch::block::{ContextEntry, ContextTable, FENCE_LOG};
+
+use super::doorbell::FLUSH;
+use super::machine::Machine;
+use super::virtual_hart::Vcpu;
+use super::{csr, gate, system, window};
+
+impl Machine {
+    /// Whether there is no other virtual hart.
+    fn is_alone(&self) -> bool {
+        self.doorbells.len() == 1
+    }
+
+    /// Has those virtual harts among the others that are `named` leave the guest, and do `what` before
+    /// they enter it again. When this returns, none of them is in the guest; while the machine's lock is
+    /// held, none enters it.
+    pub fn summon(&self, me: usize, named: impl Fn(usize) -> bool, what: u64) {
+        let others = || {
+            let doors = self.doorbells.iter().enumerate();
+            doors.filter(|&(hart, _)| hart != me && named(hart))
+        };
+        let cpus = &system::get().cpus;
+        for (_, door) in others() {
+            if let Some(cpu) = door.ask_if_running(what) {
+                cpus[cpu].interrupt();
+            }
+        }
+        for (_, door) in others() {
+            while door.in_guest() {
+                core::hint::spin_loop();
+            }
+        }
+    }
+
+    /// Learns which context the guest is in: routines switch by themselves.
+    pub fn follow_context(&mut self, vcpu: &mut Vcpu) {
+        let satp = vcpu.block.hart.satp;
+        if vcpu.satp != Some(satp) {
+            self.shadow
+                .follow(vcpu.index, Satp(satp))
+                .expect("routines switch to contexts that are remembered");
+            vcpu.satp = Some(satp);
+        }
+    }
+
+    /// Makes the context of the guest's `satp` the current one.
+    pub fn enter_context(&mut self, vcpu: &mut Vcpu) {
+        let satp = vcpu.block.hart.satp;
+        if vcpu.satp == Some(satp) {
+            return;
+        }
+        let switched = loop {
+            let log = FenceLog {
+                count: vcpu.block.fences,
+                addresses: &vcpu.fence_log[..],
+            };
+            match self.shadow.switch_logged(vcpu.index, Satp(satp), log) {
+                Ok(switched) => break switched,
+                Err(SwitchError::Full) => self.make_room(vcpu),
+                Err(SwitchError::Reserved) => unreachable!("satp holds offered modes alone"),
+            }
+        };
+        if vcpu.block.fences_seen != vcpu.block.fences {
+            // The contexts in the table have not seen the latest fences.
+            vcpu.contexts.clear();
+            vcpu.block.fences_seen = vcpu.block.fences;
+        }
+        vcpu.satp = Some(satp);
+        self.doorbells[vcpu.index].set_satp(satp);
+        vcpu.user_pages = true;
+        if switched.other_text {
+            vcpu.block.clear_cache();
+        }
+        self.apply(vcpu, switched.dropped);
+        let block = &mut *vcpu.block;
+        block.satp_vs = switched.context.satp_vs;
+        block.satp_vu = switched.context.satp_vu;
+        let root = Satp(switched.context.satp_vs);
+        block.root = window::DIRECT_MAP + root.root().0;
+        let root_shift = 30 + 9 * u64::from(root.mode() - 8);
+        if block.root_shift != root_shift {
+            // A routine's switch keeps the mode: it changes neither this nor the site cache.
+            block.root_shift = root_shift;
+            vcpu.contexts.clear();
+        }
+        self.offer_context(vcpu);
+    }
+
+    /// Lets the `satp` template switch to the current context, if that is safe. While a context
+    /// that executes pages of its own is current, it may switch to none: what the site cache
+    /// holds is not valid elsewhere.
+    pub fn offer_context(&mut self, vcpu: &mut Vcpu) {
+        let context = self.shadow.context(vcpu.index);
+        gate::set_fence(&mut vcpu.block, !context.private_upper);
+        let block = &*vcpu.block;
+        if block.fences_seen != block.fences {
+            return;
+        }
+        let satp = block.hart.satp;
+        if self.strict_sum || context.private_execute || Satp(satp).mode() == 0 {
+            vcpu.contexts.clear();
+            return;
+        }
+        vcpu.contexts.0[ContextTable::slot(satp)] = ContextEntry {
+            guest: satp,
+            vs: context.satp_vs,
+            vu: context.satp_vu,
+            root: block.root,
+        };
+    }
+
+    /// Carries out what the shadow says must be forgotten, as an instruction of this hart asks for.
+    /// The others must do so too where a patched copy may have been unmapped: what they remember of
+    /// it by its address goes with their own fence, which would find nothing any more.
+    pub fn apply(&mut self, vcpu: &mut Vcpu, dropped: Dropped) {
+        self.flush(vcpu, dropped);
+        if self.is_alone() {
+            self.shadow.settle();
+        } else if dropped.vs_executable {
+            self.flush_others(vcpu);
+        }
+    }
+
+    /// Carries out on every hart what must be forgotten before anything else happens.
+    pub fn apply_everywhere(&mut self, vcpu: &mut Vcpu, dropped: Dropped) {
+        self.flush(vcpu, dropped);
+        self.flush_others(vcpu);
+    }
+
+    fn flush_others(&mut self, vcpu: &Vcpu) {
+        self.summon(vcpu.index, |_| true, FLUSH);
+        self.shadow.settle();
+    }
+
+    /// Carries it out on this hart.
+    fn flush(&mut self, vcpu: &mut Vcpu, dropped: Dropped) {
+        match dropped.flush {
+            Flush::None => {}
+            Flush::Address(address) => csr::fence_address(address.0),
+            Flush::Asid { first } => {
+                csr::fence_asid(first.into());
+                csr::fence_asid(u64::from(first) + 1);
+                vcpu.contexts.clear();
+            }
+            Flush::All => {
+                csr::fence_all();
+                vcpu.contexts.clear();
+            }
+        }
+        if dropped.vs_executable {
+            vcpu.block.clear_cache();
+        }
+    }
+
+    /// Makes room in the shadow, which ran full. No hart is in the guest meanwhile: it might switch to
+    /// a context that goes away.
+    pub fn make_room(&mut self, vcpu: &mut Vcpu) {
+        self.summon(vcpu.index, |_| true, FLUSH);
+        for (hart, door) in self.doorbells.iter().enumerate() {
+            if hart != vcpu.index {
+                self.shadow
+                    .follow(hart, Satp(door.satp()))
+                    .expect("every hart is in a context that is remembered");
+            }
+        }
+        let dropped = self.shadow.make_room();
+        self.flush(vcpu, dropped);
+        self.shadow.settle();
+    }
+
+    /// Carries out the guest's `sfence.vma`.
+    pub fn fence(&mut self, vcpu: &mut Vcpu, address: Option<GuestVirt>, asid: Option<u16>) {
+        let dropped = match (address, asid) {
+            (Some(address), None) => {
+                vcpu.fence_log[vcpu.block.fences as usize % FENCE_LOG] = address.0;
+                vcpu.block.fences += 1;
+                self.shadow.fence_current(vcpu.index, address)
+            }
+            _ => self.shadow.fence(address, asid),
+        };
+        self.apply(vcpu, dropped);
+        self.offer_context(vcpu);
+    }
+}
+

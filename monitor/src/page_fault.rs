@@ -1,0 +1,185 @@
+//! Page faults of the guest: shadowed, carried out, or passed on.
+
+use core::sync::atomic::{Ordering, fence};
+
+use isa::address::{GuestPhys, GuestVirt};
+use isa::csr::{self as numbers, Exception};
+use isa::decode::{decode, length};
+use isa::satp::Satp;
+use mmu::{Access, Fault, FillError, Filled, Kind as AccessKind, Translation, walk_with};
+use vcpu::{Mode, Trap};
+
+use super::console::say;
+use super::machine::{Frames, Machine};
+use super::virtual_hart::Vcpu;
+use super::{csr, window};
+
+/// Accesses to nothing that are reported, before the reports would be a way to flood the console.
+const REPORTS: u32 = 16;
+
+impl Machine {
+    /// A page fault of the hardware.
+    pub fn page_fault(&mut self, vcpu: &mut Vcpu, kind: AccessKind, at: GuestVirt) {
+        let hart = &vcpu.block.hart;
+        let status = hart.sstatus;
+        let access = Access {
+            kind,
+            user: hart.mode == Mode::User,
+            sum: !self.strict_sum || status & numbers::sstatus::SUM != 0,
+            mxr: status & numbers::sstatus::MXR != 0,
+        };
+        loop {
+            let satp = Satp(vcpu.block.hart.satp);
+            let fences = self.fences.of_others(vcpu.index);
+            let translation = match walk_with(&self.ram, self.walk_options, satp, at, access) {
+                Ok(translation) => translation,
+                Err(fault) => return self.deliver(vcpu, fault_of(kind, fault, at)),
+            };
+            match self.fill(vcpu, at, &translation, access, fences) {
+                Ok(Filled::Installed(_)) => {}
+                Ok(Filled::Spurious) => csr::fence_address(at.0),
+                Ok(Filled::ExecuteOnly) => {
+                    if !self.load_hidden(vcpu, at, &translation) {
+                        continue;
+                    }
+                }
+                Ok(Filled::WriteProtected) => {
+                    self.statistics.hidden_writes += 1;
+                    self.drop_copy(vcpu, translation.address);
+                    continue;
+                }
+                Err(FillError::Full) => {
+                    self.make_room(vcpu);
+                    continue;
+                }
+                Err(FillError::NotRam(address)) => self.device_access(vcpu, kind, at, address),
+                Err(FillError::Window(_)) if satp.mode() == 0 => {
+                    self.deliver(vcpu, fault_of(kind, Fault::Access, at));
+                }
+                Err(FillError::Window(address)) => {
+                    let end = self.window_end;
+                    self.stop(format_args!(
+                        "the guest maps {:#x}, where the monitor's window is ({:#x} to {end:#x}); give the guest another \
+                         paging mode (`no4lvl` or `no5lvl` in a Linux command line) or memory layout",
+                        address.0,
+                        window::WINDOW,
+                    ));
+                }
+                Err(FillError::BeyondSv39(_)) => {
+                    self.deliver(vcpu, fault_of(kind, Fault::Access, at));
+                }
+                Err(FillError::Rights) => self.deliver(vcpu, fault_of(kind, Fault::Page, at)),
+            }
+            return;
+        }
+    }
+
+    /// Fills the shadow at `at` and around it. `fences` is how many fences the gates of other harts
+    /// had carried out before the guest's tables were read: if there are more by now, what was read
+    /// may be older than a fence that has been, and nothing may be left of it.
+    fn fill(
+        &mut self,
+        vcpu: &mut Vcpu,
+        at: GuestVirt,
+        translation: &Translation,
+        access: Access,
+        fences: u64,
+    ) -> Result<Filled, FillError> {
+        let (memory, frames) = (&self.ram, &Frames(&self.patcher));
+        let hart = vcpu.index;
+        let filled = self
+            .shadow
+            .fill(memory, frames, hart, at, translation, access)?;
+        if let Filled::Installed(dropped) = filled {
+            self.statistics.fills += 1;
+            vcpu.user_pages |= translation.pte.is_user();
+            self.apply(vcpu, dropped);
+            let (memory, frames) = (&self.ram, &Frames(&self.patcher));
+            self.shadow
+                .fill_around(memory, frames, hart, at, translation, access);
+            fence(Ordering::SeqCst);
+            if self.fences.of_others(hart) != fences {
+                let dropped = self.shadow.unfill(hart, at);
+                self.apply(vcpu, dropped);
+            }
+            self.offer_context(vcpu);
+        }
+        Ok(filled)
+    }
+
+    /// A guest's load or store of guest-physical `address`, which is not RAM.
+    fn device_access(
+        &mut self,
+        vcpu: &mut Vcpu,
+        kind: AccessKind,
+        at: GuestVirt,
+        address: GuestPhys,
+    ) {
+        let pc = vcpu.block.hart.pc;
+        if kind != AccessKind::Fetch {
+            match self.fetch(vcpu) {
+                Ok(word) => {
+                    if self.access_device(vcpu, decode(word), at, address) {
+                        self.statistics.device_accesses += 1;
+                        return;
+                    }
+                }
+                Err(trap) => return self.deliver(vcpu, trap),
+            }
+        }
+        if self.reports < REPORTS {
+            self.reports += 1;
+            let what = match kind {
+                AccessKind::Fetch => "fetches from",
+                AccessKind::Load => "loads from",
+                AccessKind::Store => "stores to",
+            };
+            say!(
+                "{}the guest at {pc:#x} {what} guest-physical {:#x}, where there is no memory and no device that takes it: \
+                 it gets an access fault",
+                self.label(),
+                address.0
+            );
+        }
+        self.deliver(vcpu, fault_of(kind, Fault::Access, at));
+    }
+
+    /// The instruction at the guest's `pc`.
+    pub fn fetch(&self, vcpu: &Vcpu) -> Result<u32, Trap> {
+        let hart = &vcpu.block.hart;
+        let access = Access {
+            kind: AccessKind::Fetch,
+            user: hart.mode == Mode::User,
+            sum: false,
+            mxr: false,
+        };
+        let parcel = |at: GuestVirt| -> Result<u16, Trap> {
+            let translation: Translation =
+                walk_with(&self.ram, self.walk_options, Satp(hart.satp), at, access)
+                    .map_err(|fault| fault_of(AccessKind::Fetch, fault, at))?;
+            let bytes = self.ram.bytes(translation.address);
+            bytes
+                .map(u16::from_le_bytes)
+                .ok_or_else(|| fault_of(AccessKind::Fetch, Fault::Access, at))
+        };
+        let first = parcel(GuestVirt(hart.pc))?;
+        if length(first) == 2 {
+            return Ok(first.into());
+        }
+        let second = parcel(GuestVirt(hart.pc.wrapping_add(2)))?;
+        Ok(u32::from(second) << 16 | u32::from(first))
+    }
+}
+
+/// The exception of a failed access.
+pub fn fault_of(kind: AccessKind, fault: Fault, at: GuestVirt) -> Trap {
+    let exception = match (kind, fault) {
+        (AccessKind::Fetch, Fault::Page) => Exception::InstructionPage,
+        (AccessKind::Load, Fault::Page) => Exception::LoadPage,
+        (AccessKind::Store, Fault::Page) => Exception::StorePage,
+        (AccessKind::Fetch, Fault::Access) => Exception::InstructionAccess,
+        (AccessKind::Load, Fault::Access) => Exception::LoadAccess,
+        (AccessKind::Store, Fault::Access) => Exception::StoreAccess,
+    };
+    Trap::exception(exception, at.0)
+}

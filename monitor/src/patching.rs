@@ -1,0 +1,153 @@
+//! Patches of a running machine: placed, dropped, recycled.
+
+use isa::address::{GuestPhys, GuestVirt};
+use isa::csr::{self as numbers, Exception};
+use isa::decode::{CsrOp, Instruction, Source, decode};
+use isa::satp::Satp;
+use mmu::{Access, Dropped, Kind as AccessKind, walk_with};
+use patch::pages::Mappings;
+use patch::{Kind, Placed};
+use vcpu::Trap;
+
+use super::csr;
+use super::machine::Machine;
+use super::virtual_hart::Vcpu;
+
+/// Patches that are refused, because something is full, before everything is recycled.
+const MOST_REFUSED: u32 = 8192;
+
+impl Machine {
+    /// Patches the instruction at `at`, which was just carried out.
+    pub fn patch(
+        &mut self,
+        vcpu: &mut Vcpu,
+        at: GuestVirt,
+        instruction: &Instruction,
+        word: u32,
+    ) {
+        if self.strict_sum && changes_sum(instruction) {
+            return;
+        }
+        let access = Access {
+            kind: AccessKind::Fetch,
+            user: false,
+            sum: false,
+            mxr: false,
+        };
+        let satp = Satp(vcpu.satp.expect("a guest ran"));
+        let Ok(translation) = walk_with(&self.ram, self.walk_options, satp, at, access) else {
+            return;
+        };
+        let address = translation.address;
+        let placed = loop {
+            // The instruction may have changed what its own address leads to, and other harts may
+            // have changed the instruction.
+            if self.ram.bytes(address).map(u32::from_le_bytes) != Some(word) {
+                return;
+            }
+            let placed = self.patcher.borrow_mut().place(address, instruction, word);
+            match placed {
+                Ok(Placed::Writable) => self.protect_all(vcpu),
+                Ok(placed) => break placed,
+                Err(patch::patcher::Full) => {
+                    // A guest that uses more than fits goes on with what it has for a while: to
+                    // start over costs as much as thousands of traps.
+                    self.refused += 1;
+                    if self.refused < MOST_REFUSED || self.patcher.borrow().pages().sites() == 0 {
+                        return;
+                    }
+                    self.refused = 0;
+                    self.recycle(vcpu);
+                }
+            }
+        };
+        match placed {
+            // A context still maps the original here.
+            Placed::Patched { new_copy: true } | Placed::Served => {
+                let dropped = self.shadow.drop_execute(vcpu.index, at);
+                self.apply(vcpu, dropped);
+            }
+            Placed::Patched { new_copy: false } => {}
+            Placed::No | Placed::Writable => return,
+        }
+        csr::fence_i();
+    }
+
+    /// Takes every writable mapping away: each write faults, and is noted, from now on.
+    fn protect_all(&mut self, vcpu: &mut Vcpu) {
+        let dropped = self.shadow.flush_all();
+        self.apply_everywhere(vcpu, dropped);
+        self.patcher.borrow_mut().pages_mut().clear_writable();
+    }
+
+    /// Forgets all patches, because something ran full.
+    fn recycle(&mut self, vcpu: &mut Vcpu) {
+        self.protect_all(vcpu);
+        self.patcher.borrow_mut().recycle();
+    }
+
+    /// Drops the patched copy of the frame that holds `address`, if there is one.
+    pub fn drop_copy(&mut self, vcpu: &mut Vcpu, address: GuestPhys) {
+        if self.patcher.borrow().pages().copy(address).is_none() {
+            return;
+        }
+        let mappings = self.patcher.borrow_mut().pages_mut().take_mappings(address);
+        match mappings {
+            Mappings::At(mappings) => {
+                let dropped = mappings
+                    .into_iter()
+                    .map(|mapping| self.shadow.drop_copy(mapping))
+                    .fold(Dropped::NONE, Dropped::and);
+                self.apply_everywhere(vcpu, dropped);
+            }
+            Mappings::TooMany => self.protect_all(vcpu),
+        }
+        self.patcher.borrow_mut().drop_copy(address);
+    }
+
+    /// A break in VS that the gate found no routine for.
+    pub fn breakpoint(&mut self, vcpu: &mut Vcpu, value: u64) {
+        let access = Access {
+            kind: AccessKind::Fetch,
+            user: false,
+            sum: false,
+            mxr: false,
+        };
+        let at = GuestVirt(vcpu.block.hart.pc);
+        let site = walk_with(
+            &self.ram,
+            self.walk_options,
+            Satp(vcpu.block.hart.satp),
+            at,
+            access,
+        )
+        .ok()
+        .map(|translation| translation.address)
+        .filter(|&address| {
+            self.ram.contains(address, 4) && self.patcher.borrow().pages().site(address).is_some()
+        });
+        let word = site
+            .and_then(|site| self.ram.bytes(site))
+            .map(u32::from_le_bytes);
+        match word.and_then(|word| Some((decode(word)?, word))) {
+            Some((instruction, word)) => {
+                if self.emulate(vcpu, &instruction, word) {
+                    self.statistics.trapped(Kind::of(&instruction));
+                }
+            }
+            None => self.deliver(vcpu, Trap::exception(Exception::Breakpoint, value)),
+        }
+    }
+}
+
+/// Whether the instruction may change `sstatus.SUM`, which routines do not enforce. Immediates do not
+/// reach it.
+fn changes_sum(instruction: &Instruction) -> bool {
+    matches!(
+        instruction,
+        Instruction::Csr(access)
+            if access.csr == numbers::SSTATUS
+                && access.writes()
+                && (access.op == CsrOp::Write || matches!(access.source, Source::Register(_)))
+    )
+}

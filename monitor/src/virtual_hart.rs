@@ -1,0 +1,102 @@
+//! A virtual hart, as its VM's lock protects it.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use patch::block::{ContextEntry, ContextTable, FENCE_LOG};
+use patch::HartBlock;
+use sbi::Start;
+
+use super::extensions::Extensions;
+use super::trace::Exits;
+
+/// Whether a virtual hart runs, and what it waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum State {
+    /// It executes, or waits in the scheduler for its turn.
+    Started,
+    /// In `wfi`: until an interrupt that `sie` enables is pending.
+    Waiting,
+    /// Suspended: until the same, and then it goes on there, if given.
+    Suspended(Option<Start>),
+    /// As a start of the hart by another was asked for, and not carried out yet.
+    StartPending(Start),
+    /// Stopped.
+    Stopped,
+}
+
+/// A virtual hart. The gate and the routines work on its block while it is in the guest; Rust code
+/// has it only under its VM's lock, and only while it is not in the guest.
+pub struct Vcpu {
+    /// Its hart id in the VM.
+    pub index: usize,
+    pub block: Box<HartBlock>,
+    /// The guest's `satp` that the shadow's current context of this hart is for.
+    pub satp: Option<u64>,
+    pub contexts: Box<ContextTable>,
+    /// Addresses of the latest fences of one address in all address spaces.
+    pub fence_log: Box<[u64; FENCE_LOG]>,
+    /// With strict SUM: the VS view may have user pages.
+    pub user_pages: bool,
+    pub extensions: Extensions,
+    pub exits: Exits,
+}
+
+impl Vcpu {
+    /// A stopped hart whose block is not complete yet.
+    pub fn new(index: usize, extension_fields: u64) -> Self {
+        // SAFETY: all fields of a block are integers, or an enum that has a variant 0.
+        let mut block = unsafe { Box::<HartBlock>::new_zeroed().assume_init() };
+        block.clear_cache();
+        let mut contexts = Box::new(ContextTable(
+            [ContextEntry::EMPTY; patch::block::CONTEXT_ENTRIES],
+        ));
+        contexts.clear();
+        let fence_log = Box::new([0; FENCE_LOG]);
+        block.contexts = &raw const *contexts as u64;
+        block.fence_log = &raw const *fence_log as u64;
+        Self {
+            index,
+            block,
+            satp: None,
+            contexts,
+            fence_log,
+            user_pages: false,
+            extensions: Extensions::new(extension_fields),
+            exits: Exits::default(),
+        }
+    }
+
+    /// Forgets what is remembered by the address of an instruction or by a `satp`.
+    pub fn forget(&mut self) {
+        self.block.clear_cache();
+        self.contexts.clear();
+    }
+}
+
+/// The counts of fences that the gates of a machine's harts have carried out.
+pub struct FenceCounts(Vec<*const u64>);
+
+// SAFETY: the pointers are to blocks, which live for ever; each read is a single volatile one.
+unsafe impl Send for FenceCounts {}
+
+impl FenceCounts {
+    /// Of these harts, whose blocks are never moved nor freed.
+    pub fn of(vcpus: &[Vcpu]) -> Self {
+        Self(
+            vcpus
+                .iter()
+                .map(|vcpu| &raw const vcpu.block.fences)
+                .collect(),
+        )
+    }
+
+    /// The sum for all but one hart; to be called with the machine's lock held.
+    pub fn of_others(&self, me: usize) -> u64 {
+        let counts = self.0.iter().enumerate();
+        let others = counts.filter(|&(hart, _)| hart != me);
+        // SAFETY: with the lock held, no other hart has a reference to its block: the gate alone
+        // may be writing there, a doubleword at a time.
+        others.fold(0, |sum, (_, &count)| unsafe { sum + count.read_volatile() })
+    }
+}
