@@ -28,6 +28,8 @@ pub mod csr;
 #[cfg(target_os = "none")]
 pub mod digest;
 #[cfg(target_os = "none")]
+pub mod harts;
+#[cfg(target_os = "none")]
 pub mod memory;
 #[cfg(target_os = "none")]
 pub mod paging;

@@ -9,6 +9,10 @@ pub const RFENCE: u64 = 0x5246_4e43;
 pub const HSM: u64 = 0x48_534d;
 pub const SRST: u64 = 0x5352_5354;
 pub const DBCN: u64 = 0x4442_434e;
+pub const PMU: u64 = 0x50_4d55;
+pub const SUSP: u64 = 0x5355_5350;
+pub const STA: u64 = 0x53_5441;
+pub const FWFT: u64 = 0x4657_4654;
 
 /// What a call gives back in a0 and a1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

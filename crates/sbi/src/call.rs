@@ -37,6 +37,12 @@ pub enum Outcome {
         /// Where a non-retentive suspension ends.
         resume: Option<Start>,
     },
+    /// It waits as for [`Outcome::Suspend`], and all of the VM with it, as its other harts are
+    /// stopped. Until it resumes nothing is written to the guest's memory, steal time neither.
+    SystemSuspend {
+        /// Where it goes on.
+        resume: Start,
+    },
     /// It does not go on: the hart was stopped or the VM ends or begins again.
     Stop,
     /// It takes this exception at the `ecall`.
@@ -52,10 +58,20 @@ pub enum Error {
     NotSupported,
     /// `SBI_ERR_INVALID_PARAM`.
     InvalidParameter,
+    /// `SBI_ERR_DENIED`.
+    Denied,
     /// `SBI_ERR_INVALID_ADDRESS`.
     InvalidAddress,
     /// `SBI_ERR_ALREADY_AVAILABLE`.
     AlreadyAvailable,
+    /// `SBI_ERR_ALREADY_STARTED`.
+    AlreadyStarted,
+    /// `SBI_ERR_ALREADY_STOPPED`.
+    AlreadyStopped,
+    /// `SBI_ERR_NO_SHMEM`.
+    NoSharedMemory,
+    /// `SBI_ERR_DENIED_LOCKED`.
+    DeniedLocked,
 }
 
 impl Error {
@@ -66,8 +82,13 @@ impl Error {
             Self::Failed => number::RET_ERR_FAILED,
             Self::NotSupported => number::RET_ERR_NOT_SUPPORTED,
             Self::InvalidParameter => number::RET_ERR_INVALID_PARAM,
+            Self::Denied => number::RET_ERR_DENIED,
             Self::InvalidAddress => number::RET_ERR_INVALID_ADDRESS,
             Self::AlreadyAvailable => number::RET_ERR_ALREADY_AVAILABLE,
+            Self::AlreadyStarted => number::RET_ERR_ALREADY_STARTED,
+            Self::AlreadyStopped => number::RET_ERR_ALREADY_STOPPED,
+            Self::NoSharedMemory => number::RET_ERR_NO_SHMEM,
+            Self::DeniedLocked => number::RET_ERR_DENIED_LOCKED,
         }) as i64
     }
 }

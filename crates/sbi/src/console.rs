@@ -2,6 +2,7 @@
 
 use crate::call::{Call, Error};
 use crate::machine::Machine;
+use crate::shared_memory;
 use isa::address::GuestPhys;
 use sbi_spec::dbcn;
 
@@ -30,16 +31,15 @@ struct Shared {
     size: u64,
 }
 
-/// The range that `num_bytes`, `base_addr_lo` and `base_addr_hi` give. No guest has memory that
-/// needs the high half.
+/// The range that `num_bytes`, `base_addr_lo` and `base_addr_hi` give.
+///
+/// # Errors
+/// Not the usual [`Error::InvalidAddress`], but [`Error::InvalidParameter`].
 fn shared_memory(call: &Call, machine: &impl Machine) -> Result<Shared, Error> {
     let [size, low, high, ..] = call.arguments;
-    let range_ends = low.checked_add(size).is_some();
-    let start = GuestPhys(low);
-    if high == 0 && range_ends && (size == 0 || machine.is_memory(start, size)) {
-        Ok(Shared { start, size })
-    } else {
-        Err(Error::InvalidParameter)
+    match shared_memory::range(low, high, size, machine) {
+        Ok(start) => Ok(Shared { start, size }),
+        Err(_) => Err(Error::InvalidParameter),
     }
 }
 

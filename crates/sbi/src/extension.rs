@@ -1,7 +1,7 @@
 //! The extensions that there are. Probing and dispatch both ask here, so they cannot disagree.
 
 use crate::legacy::Legacy;
-use sbi_spec::{base, dbcn, hsm, rfnc, spi, srst, time};
+use sbi_spec::{base, dbcn, fwft, hsm, pmu, rfnc, spi, srst, sta, susp, time};
 
 /// An extension that guests have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -18,8 +18,16 @@ pub enum Extension {
     HartState,
     /// "System Reset Extension".
     Reset,
+    /// "Performance Monitoring Unit Extension".
+    Pmu,
     /// "Debug Console Extension".
     Console,
+    /// "System Suspend Extension".
+    Suspend,
+    /// "Steal-time Accounting Extension".
+    StealTime,
+    /// "SBI Firmware Features Extension".
+    Features,
     /// "Legacy Extensions": each function is an extension of its own.
     Legacy(Legacy),
 }
@@ -35,7 +43,11 @@ impl Extension {
             rfnc::EID_RFNC => Self::Fence,
             hsm::EID_HSM => Self::HartState,
             srst::EID_SRST => Self::Reset,
+            pmu::EID_PMU => Self::Pmu,
             dbcn::EID_DBCN => Self::Console,
+            susp::EID_SUSP => Self::Suspend,
+            sta::EID_STA => Self::StealTime,
+            fwft::EID_FWFT => Self::Features,
             id => Self::Legacy(Legacy::from_id(id)?),
         })
     }

@@ -2,6 +2,7 @@
 
 use crate::call::{Call, Error, Outcome};
 use crate::machine::Machine;
+use crate::per_hart::PerHart;
 use isa::address::GuestPhys;
 use sbi_spec::hsm;
 
@@ -48,6 +49,8 @@ pub fn handle(call: &Call, hart: usize, machine: &mut impl Machine) -> Outcome {
     match usize::try_from(call.function).unwrap_or(usize::MAX) {
         hsm::HART_START => start(call, machine).map(|()| 0).into(),
         hsm::HART_STOP => {
+            // What the guest had configured ends with it.
+            *machine.per_hart(hart) = PerHart::default();
             machine.hart_stop(hart);
             Outcome::Stop
         }
@@ -66,7 +69,11 @@ fn existing(id: u64, machine: &impl Machine) -> Result<usize, Error> {
         .ok_or(Error::InvalidParameter)
 }
 
-fn executable(address: u64, opaque: u64, machine: &impl Machine) -> Result<Start, Error> {
+/// Where a hart is to go on.
+///
+/// # Errors
+/// [`Error::InvalidAddress`] when there is no memory to execute.
+pub fn executable(address: u64, opaque: u64, machine: &impl Machine) -> Result<Start, Error> {
     let address = GuestPhys(address);
     // An instruction is two bytes at least, and lies at an even address.
     if address.is_aligned(2) && machine.is_memory(address, 2) {

@@ -5,6 +5,9 @@
 //! specification. There is no hypervisor extension for guests, and of the other extensions those
 //! are here that [`Extension`] lists; every other call gets `SBI_ERR_NOT_SUPPORTED`, as chapter
 //! "Binary Encoding" asks.
+//!
+//! What a guest configures hart by hart is kept in a [`PerHart`], which the machine stores: [`Pmu`]
+//! says what its counters read, [`StealTime`] what is to be written to its memory.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -13,12 +16,18 @@ mod base;
 mod call;
 mod console;
 mod extension;
+mod features;
 mod fence;
 mod hart_mask;
 mod hart_state;
 mod legacy;
 mod machine;
+mod per_hart;
+mod pmu;
 mod reset;
+mod shared_memory;
+mod steal_time;
+mod suspend;
 
 pub use base::{IMPLEMENTATION_ID, IMPLEMENTATION_VERSION, SPECIFICATION_VERSION};
 pub use call::{Call, Error, Outcome};
@@ -29,7 +38,10 @@ pub use hart_mask::{HartMask, Harts};
 pub use hart_state::{HartStatus, Start, StartError};
 pub use legacy::Legacy;
 pub use machine::{Fault, Machine, MachineIds};
+pub use per_hart::PerHart;
+pub use pmu::{COUNTERS, CsrCounter, CsrView, Event, MOST_EVENT_ENTRIES, Pmu};
 pub use reset::{ResetKind, ResetReason};
+pub use steal_time::{StealTime, Store};
 
 /// Carries out the call that hart `hart` made.
 ///
@@ -46,7 +58,11 @@ pub fn handle(call: &Call, hart: usize, machine: &mut impl Machine) -> Outcome {
         Extension::Fence => fence::handle(call, machine).into(),
         Extension::HartState => hart_state::handle(call, hart, machine),
         Extension::Reset => reset::handle(call, machine),
+        Extension::Pmu => pmu::handle(call, hart, machine).into(),
         Extension::Console => console::handle(call, machine).into(),
+        Extension::Suspend => suspend::handle(call, hart, machine).unwrap_or_else(Into::into),
+        Extension::StealTime => steal_time::handle(call, hart, machine).into(),
+        Extension::Features => features::handle(call, hart, machine).into(),
         Extension::Legacy(function) => legacy::handle(function, call, hart, machine),
     }
 }

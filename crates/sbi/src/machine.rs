@@ -3,6 +3,8 @@
 use crate::fence::FenceRange;
 use crate::hart_mask::Harts;
 use crate::hart_state::{HartStatus, Start, StartError};
+use crate::per_hart::PerHart;
+use crate::pmu::Event;
 use crate::reset::{ResetKind, ResetReason};
 use isa::address::{GuestPhys, GuestVirt};
 use isa::csr::Exception;
@@ -60,6 +62,18 @@ pub trait Machine {
     fn hart_stop(&mut self, hart: usize);
     /// Ends or restarts the VM, once the call is over.
     fn reset(&mut self, kind: ResetKind, reason: ResetReason);
+
+    /// What the SBI keeps for the calling hart `hart`: by default at power-on, and nobody else's to
+    /// change.
+    fn per_hart(&mut self, hart: usize) -> &mut PerHart;
+    /// How often `event` has happened on `hart` since some fixed moment, modulo 2^64; `None` if this
+    /// machine does not count it, which must not change. For [`Event::Cycles`] and
+    /// [`Event::Instructions`] it is what the hardware's `cycle` and `instret` have for the hart, and
+    /// `None` if S-mode cannot read them.
+    fn event_total(&self, hart: usize, event: Event) -> Option<u64>;
+    /// Whether misaligned loads and stores that the hardware does not carry out reach the guest as
+    /// exceptions; if not, someone carries them out for it.
+    fn misaligned_traps(&self) -> bool;
 
     /// Writes to the console; how many of `bytes` it took.
     fn console_write(&mut self, bytes: &[u8]) -> usize;

@@ -30,9 +30,11 @@ fn the_implementation_version_is_that_of_the_crate() {
 #[test]
 fn extensions_are_probed() {
     let mut machine = Mock::new(1);
-    for extension in [BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN]
-        .into_iter()
-        .chain(0..9)
+    for extension in [
+        BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN, PMU, SUSP, STA, FWFT,
+    ]
+    .into_iter()
+    .chain(0..9)
     {
         assert_eq!(
             ask(&mut machine, BASE, 3, &[extension]),
@@ -40,7 +42,18 @@ fn extensions_are_probed() {
             "{extension:#x}"
         );
     }
-    for extension in [9, 0xf, 0x11, 0x50_4d55, u64::MAX] {
+    // CPPC, NACL, SSE, DBTR, MPXY are real, and not offered.
+    for extension in [
+        9,
+        0xf,
+        0x11,
+        0x4350_5043,
+        0x4e41_434c,
+        0x53_5345,
+        0x4442_5452,
+        0x4d50_5859,
+        u64::MAX,
+    ] {
         assert_eq!(
             ask(&mut machine, BASE, 3, &[extension]),
             ok(0),

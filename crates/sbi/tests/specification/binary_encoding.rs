@@ -8,8 +8,13 @@ fn error_codes_are_those_of_the_table() {
         (Error::Failed, FAILED),
         (Error::NotSupported, NOT_SUPPORTED),
         (Error::InvalidParameter, INVALID_PARAM),
+        (Error::Denied, DENIED),
         (Error::InvalidAddress, INVALID_ADDRESS),
         (Error::AlreadyAvailable, ALREADY_AVAILABLE),
+        (Error::AlreadyStarted, ALREADY_STARTED),
+        (Error::AlreadyStopped, ALREADY_STOPPED),
+        (Error::NoSharedMemory, NO_SHMEM),
+        (Error::DeniedLocked, DENIED_LOCKED),
     ];
     for (error, code) in codes {
         assert_eq!(error.code(), code);
@@ -19,15 +24,13 @@ fn error_codes_are_those_of_the_table() {
 #[test]
 fn unknown_extensions_are_not_supported() {
     let mut machine = Mock::new(1);
-    // PMU, STA, SUSP, CPPC, NACL, SSE, FWFT, the reserved legacy numbers, a vendor's.
+    // CPPC, NACL, SSE, DBTR, MPXY, the reserved legacy numbers, a vendor's.
     for extension in [
-        0x50_4d55,
-        0x53_5441,
-        0x5355_5350,
         0x4350_5043,
         0x4e41_434c,
         0x53_5345,
-        0x4657_4654,
+        0x4442_5452,
+        0x4d50_5859,
         9,
         0xf,
         0x11,
@@ -55,6 +58,10 @@ fn unknown_functions_are_not_supported() {
         (HSM, 4),
         (SRST, 1),
         (DBCN, 3),
+        (PMU, 9),
+        (SUSP, 1),
+        (STA, 1),
+        (FWFT, 2),
     ] {
         for function in [first_unknown, first_unknown + 100, 1 << 32, u64::MAX] {
             let outcome = ask(&mut machine, extension, function, &[0; 6]);
@@ -68,7 +75,10 @@ fn unknown_functions_are_not_supported() {
 fn a_hart_mask_counts_from_its_base() {
     let mut machine = Mock::new(70);
     assert_eq!(ask(&mut machine, IPI, 0, &[0b101, 66]), ok(0));
-    assert_eq!(machine.take_events(), [Event::Ipi(66), Event::Ipi(68)]);
+    assert_eq!(
+        machine.take_events(),
+        [Happening::Ipi(66), Happening::Ipi(68)]
+    );
 }
 
 #[test]
@@ -76,7 +86,7 @@ fn base_minus_one_means_all_harts_whatever_the_mask() {
     let mut machine = Mock::new(3);
     for mask in [0, 0b1000, u64::MAX] {
         assert_eq!(ask(&mut machine, IPI, 0, &[mask, ALL]), ok(0));
-        let all: Vec<Event> = (0..3).map(Event::Ipi).collect();
+        let all: Vec<Happening> = (0..3).map(Happening::Ipi).collect();
         assert_eq!(machine.take_events(), all);
     }
 }

@@ -11,7 +11,7 @@ fn a_stopped_hart_starts() {
         address: GuestPhys(MEMORY_BASE + 4),
         opaque: 77,
     };
-    assert_eq!(machine.take_events(), [Event::Start(1, start)]);
+    assert_eq!(machine.take_events(), [Happening::Start(1, start)]);
     assert_eq!(ask(&mut machine, HSM, 2, &[1]), ok(0));
 }
 
@@ -88,7 +88,20 @@ fn a_hart_id_that_does_not_exist_is_an_invalid_parameter() {
 fn a_hart_that_stops_does_not_return() {
     let mut machine = Mock::new(3);
     assert_eq!(handle(&call(HSM, 1, &[]), 2, &mut machine), Outcome::Stop);
-    assert_eq!(machine.take_events(), [Event::Stop(2)]);
+    assert_eq!(machine.take_events(), [Happening::Stop(2)]);
+}
+
+/// Its next user starts afresh, and nothing is written to memory that it had lent.
+#[test]
+fn a_hart_that_stops_forgets_what_was_configured() {
+    let mut machine = Mock::new(1);
+    let sleeper = machine.per_hart[0].clone();
+    assert_eq!(ask(&mut machine, STA, 0, &[MEMORY_BASE, 0, 0]), ok(0));
+    assert_eq!(ask(&mut machine, PMU, 2, &[0, 1, 0b110, 1, 0]), ok(0));
+    assert_ne!(machine.per_hart[0].pmu, sleeper.pmu);
+    assert_eq!(ask(&mut machine, HSM, 1, &[]), Outcome::Stop);
+    assert_eq!(machine.per_hart[0].pmu, sleeper.pmu);
+    assert_eq!(machine.per_hart[0].steal_time, sleeper.steal_time);
 }
 
 #[test]

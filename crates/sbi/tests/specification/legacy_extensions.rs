@@ -11,7 +11,7 @@ fn the_function_number_is_ignored() {
     let mut machine = Mock::new(1);
     for function in [0, 1, u64::MAX] {
         assert_eq!(ask(&mut machine, 0, function, &[99]), a0(0));
-        assert_eq!(machine.take_events(), [Event::Timer(0, 99)]);
+        assert_eq!(machine.take_events(), [Happening::Timer(0, 99)]);
     }
 }
 
@@ -41,7 +41,11 @@ fn hart_masks_are_read_from_virtual_memory_and_foreign_bits_ignored() {
     machine.memory[8..16].copy_from_slice(&(1_u64 << 63 | 2).to_le_bytes());
     machine.memory[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
     assert_eq!(ask(&mut machine, 4, 0, &[VIRTUAL_BASE + 8]), a0(0));
-    let harts: Vec<Event> = [1, 63].into_iter().chain(64..70).map(Event::Ipi).collect();
+    let harts: Vec<Happening> = [1, 63]
+        .into_iter()
+        .chain(64..70)
+        .map(Happening::Ipi)
+        .collect();
     assert_eq!(machine.take_events(), harts);
 }
 
@@ -49,7 +53,7 @@ fn hart_masks_are_read_from_virtual_memory_and_foreign_bits_ignored() {
 fn a_null_mask_means_every_hart() {
     let mut machine = Mock::new(3);
     assert_eq!(ask(&mut machine, 5, 0, &[0]), a0(0));
-    assert_eq!(machine.take_events(), [Event::FenceI(vec![0, 1, 2])]);
+    assert_eq!(machine.take_events(), [Happening::FenceI(vec![0, 1, 2])]);
 }
 
 #[test]
@@ -82,9 +86,9 @@ fn remote_fences_have_their_range_and_address_space() {
     assert_eq!(ask(&mut machine, 7, 0, &arguments), a0(0));
     assert_eq!(ask(&mut machine, 6, 0, &[VIRTUAL_BASE, 0, 0]), a0(0));
     let expected = [
-        Event::SfenceVma(vec![0], one_page, None),
-        Event::SfenceVma(vec![0], one_page, Some(9)),
-        Event::SfenceVma(vec![0], FenceRange::All, None),
+        Happening::SfenceVma(vec![0], one_page, None),
+        Happening::SfenceVma(vec![0], one_page, Some(9)),
+        Happening::SfenceVma(vec![0], FenceRange::All, None),
     ];
     assert_eq!(machine.take_events(), expected);
     assert_eq!(
@@ -104,6 +108,6 @@ fn shutdown_does_not_return() {
     assert_eq!(ask(&mut machine, 8, 0, &[]), Outcome::Stop);
     assert_eq!(
         machine.events,
-        [Event::Reset(ResetKind::Shutdown, ResetReason::None)]
+        [Happening::Reset(ResetKind::Shutdown, ResetReason::None)]
     );
 }

@@ -3,21 +3,26 @@
 mod base_extension;
 mod binary_encoding;
 mod debug_console;
+mod firmware_features;
 mod hart_state_management;
 mod legacy_extensions;
 mod mock;
+mod performance_monitoring;
 mod random;
 mod rfence_extension;
+mod steal_time;
 mod system_reset;
+mod system_suspend;
 mod timer_extension;
 
 use isa::address::{GuestPhys, GuestVirt};
 use isa::csr::Exception;
-use mock::{Event, IDS, MEMORY_BASE, MEMORY_SIZE, Mock, VIRTUAL_BASE, call};
+use mock::{Happening, IDS, MEMORY_BASE, MEMORY_SIZE, Mock, VIRTUAL_BASE, call};
 use proptest::prelude::*;
 use sbi::{
-    Call, Error, Extension, Fault, FenceRange, HartStatus, IMPLEMENTATION_ID, MOST_BYTES,
-    MOST_PAGES, Outcome, ResetKind, ResetReason, Start, StartError, handle,
+    COUNTERS, Call, CsrCounter, CsrView, Error, Event, Extension, Fault, FenceRange, HartStatus,
+    IMPLEMENTATION_ID, MOST_BYTES, MOST_EVENT_ENTRIES, MOST_PAGES, Outcome, ResetKind, ResetReason,
+    Start, StartError, StealTime, Store, handle,
 };
 
 const BASE: u64 = 0x10;
@@ -27,6 +32,10 @@ const RFENCE: u64 = 0x5246_4e43;
 const HSM: u64 = 0x48_534d;
 const SRST: u64 = 0x5352_5354;
 const DBCN: u64 = 0x4442_434e;
+const PMU: u64 = 0x50_4d55;
+const SUSP: u64 = 0x5355_5350;
+const STA: u64 = 0x53_5441;
+const FWFT: u64 = 0x4657_4654;
 const ALL: u64 = u64::MAX;
 
 /// Makes a call from hart 0.
@@ -48,5 +57,10 @@ fn error(code: i64) -> Outcome {
 const FAILED: i64 = -1;
 const NOT_SUPPORTED: i64 = -2;
 const INVALID_PARAM: i64 = -3;
+const DENIED: i64 = -4;
 const INVALID_ADDRESS: i64 = -5;
 const ALREADY_AVAILABLE: i64 = -6;
+const ALREADY_STARTED: i64 = -7;
+const ALREADY_STOPPED: i64 = -8;
+const NO_SHMEM: i64 = -9;
+const DENIED_LOCKED: i64 = -14;

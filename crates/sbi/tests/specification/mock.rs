@@ -3,9 +3,10 @@
 use isa::address::{GuestPhys, GuestVirt};
 use isa::csr::Exception;
 use sbi::{
-    Call, Fault, FenceRange, HartStatus, Harts, Machine, MachineIds, ResetKind, ResetReason, Start,
-    StartError,
+    Call, Event, Fault, FenceRange, HartStatus, Harts, Machine, MachineIds, PerHart, ResetKind,
+    ResetReason, Start, StartError,
 };
+use std::collections::HashMap;
 
 pub const MEMORY_BASE: u64 = 0x8000_0000;
 pub const MEMORY_SIZE: usize = 0x4000;
@@ -18,7 +19,7 @@ pub const IDS: MachineIds = MachineIds {
 };
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Event {
+pub enum Happening {
     Timer(usize, u64),
     Ipi(usize),
     FenceI(Vec<usize>),
@@ -29,7 +30,7 @@ pub enum Event {
 }
 
 pub struct Mock {
-    pub events: Vec<Event>,
+    pub events: Vec<Happening>,
     pub status: Vec<HartStatus>,
     pub memory: Vec<u8>,
     pub output: Vec<u8>,
@@ -38,6 +39,10 @@ pub struct Mock {
     pub input: Vec<u8>,
     pub ipi_pending: bool,
     pub start_error: Option<StartError>,
+    pub per_hart: Vec<PerHart>,
+    /// On every hart; what is not in it, the machine does not count.
+    pub totals: HashMap<Event, u64>,
+    pub misaligned_traps: bool,
 }
 
 impl Mock {
@@ -54,10 +59,32 @@ impl Mock {
             input: Vec::new(),
             ipi_pending: false,
             start_error: None,
+            per_hart: vec![PerHart::default(); harts],
+            totals: Event::ALL.iter().map(|&event| (event, 0)).collect(),
+            misaligned_traps: false,
         }
     }
 
-    pub fn take_events(&mut self) -> Vec<Event> {
+    /// `event` happens `times` times on every hart.
+    pub fn happen(&mut self, event: Event, times: u64) {
+        let total = self.totals.get_mut(&event).expect("a counted event");
+        *total = total.wrapping_add(times);
+    }
+
+    /// Writes 64-bit words to memory.
+    pub fn put(&mut self, at: u64, words: &[u64]) {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert!(self.write_guest(GuestPhys(at), &bytes));
+    }
+
+    /// The 64-bit word at `at`.
+    pub fn word(&self, at: u64) -> u64 {
+        let mut bytes = [0; 8];
+        assert!(self.read_guest(GuestPhys(at), &mut bytes));
+        u64::from_le_bytes(bytes)
+    }
+
+    pub fn take_events(&mut self) -> Vec<Happening> {
         std::mem::take(&mut self.events)
     }
 
@@ -76,21 +103,21 @@ impl Machine for Mock {
         IDS
     }
     fn set_timer(&mut self, hart: usize, deadline: u64) {
-        self.events.push(Event::Timer(hart, deadline));
+        self.events.push(Happening::Timer(hart, deadline));
     }
     fn send_ipi(&mut self, hart: usize) {
         assert!(hart < self.status.len());
-        self.events.push(Event::Ipi(hart));
+        self.events.push(Happening::Ipi(hart));
     }
     fn clear_ipi(&mut self, _hart: usize) -> bool {
         std::mem::take(&mut self.ipi_pending)
     }
     fn remote_fence_i(&mut self, harts: Harts) {
-        self.events.push(Event::FenceI(harts.collect()));
+        self.events.push(Happening::FenceI(harts.collect()));
     }
     fn remote_sfence_vma(&mut self, harts: Harts, range: FenceRange, asid: Option<u16>) {
         self.events
-            .push(Event::SfenceVma(harts.collect(), range, asid));
+            .push(Happening::SfenceVma(harts.collect(), range, asid));
     }
     fn hart_status(&self, hart: usize) -> HartStatus {
         self.status[hart]
@@ -98,15 +125,24 @@ impl Machine for Mock {
     fn hart_start(&mut self, hart: usize, start: Start) -> Result<(), StartError> {
         self.start_error.map_or(Ok(()), Err)?;
         self.status[hart] = HartStatus::Started;
-        self.events.push(Event::Start(hart, start));
+        self.events.push(Happening::Start(hart, start));
         Ok(())
     }
     fn hart_stop(&mut self, hart: usize) {
         self.status[hart] = HartStatus::Stopped;
-        self.events.push(Event::Stop(hart));
+        self.events.push(Happening::Stop(hart));
     }
     fn reset(&mut self, kind: ResetKind, reason: ResetReason) {
-        self.events.push(Event::Reset(kind, reason));
+        self.events.push(Happening::Reset(kind, reason));
+    }
+    fn per_hart(&mut self, hart: usize) -> &mut PerHart {
+        &mut self.per_hart[hart]
+    }
+    fn event_total(&self, _hart: usize, event: Event) -> Option<u64> {
+        self.totals.get(&event).copied()
+    }
+    fn misaligned_traps(&self) -> bool {
+        self.misaligned_traps
     }
     fn console_write(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(self.room);

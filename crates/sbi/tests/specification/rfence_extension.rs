@@ -13,7 +13,7 @@ fn range(start: u64, size: u64) -> Result<FenceRange, Outcome> {
     let mut machine = Mock::new(2);
     let outcome = ask(&mut machine, RFENCE, 1, &[0b11, 0, start, size]);
     match machine.take_events().pop() {
-        Some(Event::SfenceVma(harts, range, None)) => {
+        Some(Happening::SfenceVma(harts, range, None)) => {
             assert_eq!((outcome, harts), (ok(0), vec![0, 1]));
             Ok(range)
         }
@@ -26,7 +26,7 @@ fn range(start: u64, size: u64) -> Result<FenceRange, Outcome> {
 fn fence_i_reaches_the_harts_of_the_mask() {
     let mut machine = Mock::new(4);
     assert_eq!(ask(&mut machine, RFENCE, 0, &[0b1010, 0]), ok(0));
-    assert_eq!(machine.take_events(), [Event::FenceI(vec![1, 3])]);
+    assert_eq!(machine.take_events(), [Happening::FenceI(vec![1, 3])]);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn an_address_space_may_be_named() {
         ask(&mut machine, RFENCE, 2, &[1, 0, 0x2000, 0x1000, 0xffff]),
         ok(0)
     );
-    let fence = Event::SfenceVma(vec![0], pages(0x2000, 1), Some(0xffff));
+    let fence = Happening::SfenceVma(vec![0], pages(0x2000, 1), Some(0xffff));
     assert_eq!(machine.take_events(), [fence]);
     let outcome = ask(&mut machine, RFENCE, 2, &[1, 0, 0x2000, 0x1000, 0x1_0000]);
     assert_eq!(outcome, error(INVALID_PARAM));

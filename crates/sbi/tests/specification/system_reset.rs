@@ -15,7 +15,7 @@ fn types_and_reasons_are_passed_on_and_the_call_does_not_return() {
             let mut machine = Mock::new(1);
             let outcome = ask(&mut machine, SRST, 0, &[kind_number, reason_number]);
             assert_eq!(outcome, Outcome::Stop);
-            assert_eq!(machine.events, [Event::Reset(kind, reason)]);
+            assert_eq!(machine.events, [Happening::Reset(kind, reason)]);
         }
     }
 }
@@ -42,6 +42,6 @@ fn both_parameters_are_32_bits_wide() {
         ask(&mut machine, SRST, 0, &[1 << 32 | 1, 7 << 32 | 1]),
         Outcome::Stop
     );
-    let reset = Event::Reset(ResetKind::ColdReboot, ResetReason::SystemFailure);
+    let reset = Happening::Reset(ResetKind::ColdReboot, ResetReason::SystemFailure);
     assert_eq!(machine.events, [reset]);
 }

@@ -10,6 +10,6 @@ fn the_deadline_is_the_calling_harts() {
             handle(&call(TIME, 0, &[deadline]), hart, &mut machine),
             ok(0)
         );
-        assert_eq!(machine.take_events(), [Event::Timer(hart, deadline)]);
+        assert_eq!(machine.take_events(), [Happening::Timer(hart, deadline)]);
     }
 }
