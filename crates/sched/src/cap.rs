@@ -24,7 +24,10 @@ impl Cap {
     /// Accounts `ticks` run up to the time that `period` is the period of.
     pub(crate) fn spend(&mut self, ticks: u64, period: u64) {
         let passed = period.saturating_sub(self.period);
-        self.spent = self.spent.saturating_sub(self.budget.saturating_mul(passed)) + ticks;
+        self.spent = self
+            .spent
+            .saturating_sub(self.budget.saturating_mul(passed))
+            + ticks;
         self.period = self.period.max(period);
     }
 }

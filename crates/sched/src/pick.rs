@@ -160,7 +160,10 @@ impl Scheduler {
         if let Some(before) = before
             && before.slice_end.is_some_and(|end| end > now)
             && self.vcpus[before.vcpu].state == State::Ready
-            && waiting.candidates.iter().any(|one| one.vm == self.vcpus[before.vcpu].vm)
+            && waiting
+                .candidates
+                .iter()
+                .any(|one| one.vm == self.vcpus[before.vcpu].vm)
             && !self.takes_over(best.vm, &before)
         {
             let lease = self.lease(self.vcpus[before.vcpu].vm, now);

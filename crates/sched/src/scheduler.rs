@@ -56,7 +56,8 @@ impl Scheduler {
 
     /// Adds a VM and returns its number.
     pub fn add_vm(&mut self, share: Share) -> usize {
-        let budget = |percent: u32| (self.period.saturating_mul(percent.max(1).into()) / 100).max(1);
+        let budget =
+            |percent: u32| (self.period.saturating_mul(percent.max(1).into()) / 100).max(1);
         self.vms.push(Vm {
             weight: share.weight.clamp(1, 10_000),
             state: VmState::Active,

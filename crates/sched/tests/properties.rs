@@ -55,7 +55,7 @@ fn build(cpus: usize, vms: &[Vm], seed: u64) -> Machine {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn accounts_are_what_happened_and_nobody_waits_for_ever((cpus, vms, _, seed) in machine()) {

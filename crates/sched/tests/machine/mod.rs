@@ -14,7 +14,10 @@ pub const SECOND: u64 = 1000 * MS;
 pub enum Load {
     Spins,
     /// Runs for so many ticks, sleeps for so many.
-    Sleeps { run: Range<u64>, sleep: Range<u64> },
+    Sleeps {
+        run: Range<u64>,
+        sleep: Range<u64>,
+    },
 }
 
 struct Cpu {
@@ -167,7 +170,9 @@ impl Machine {
 
     fn next_event(&self) -> Option<u64> {
         let cpus = self.cpus.iter().flat_map(|cpu| {
-            let blocks = cpu.running.map(|id| self.now.saturating_add(self.vcpus[id].left));
+            let blocks = cpu
+                .running
+                .map(|id| self.now.saturating_add(self.vcpus[id].left));
             [cpu.until, cpu.interrupt, blocks]
         });
         let wakes = self.vcpus.iter().map(|vcpu| vcpu.wakes);
@@ -212,7 +217,10 @@ impl Machine {
         for (ran, share) in self.in_period.iter_mut().zip(&self.shares) {
             if let Some(cap) = share.cap {
                 let late = self.delay * self.cpus.len() as u64;
-                assert!(*ran <= u64::from(cap) * MS + late, "{ran} ticks of a cap of {cap} %");
+                assert!(
+                    *ran <= u64::from(cap) * MS + late,
+                    "{ran} ticks of a cap of {cap} %"
+                );
             }
             *ran = 0;
         }
@@ -284,10 +292,16 @@ impl Machine {
                 interrupt,
             } => {
                 assert!(!self.runs(vcpu), "it runs on two host harts");
-                assert!(self.vcpus[vcpu].cpus & (1 << cpu) != 0, "it is pinned elsewhere");
+                assert!(
+                    self.vcpus[vcpu].cpus & (1 << cpu) != 0,
+                    "it is pinned elsewhere"
+                );
                 assert!(!self.vcpus[vcpu].blocked, "it is blocked");
                 assert_eq!(self.states[self.vcpus[vcpu].vm], VmState::Active);
-                assert!(until.is_none_or(|at| at > self.now), "it has no time to run");
+                assert!(
+                    until.is_none_or(|at| at > self.now),
+                    "it has no time to run"
+                );
                 self.cpus[cpu].running = Some(vcpu);
                 self.cpus[cpu].until = until.map(|at| at + late);
                 if let Some(other) = interrupt {
@@ -299,21 +313,27 @@ impl Machine {
         assert_eq!(self.scheduler.running(cpu), self.cpus[cpu].running);
     }
 
-    /// Where no interrupt is under way, no host hart idles or runs without end while a vCPU that no cap
-    /// concerns waits for it.
-    fn check(&mut self) {
+    /// Where no interrupt is under way, a vCPU that no cap concerns waits only while all host harts that it
+    /// may run on are busy, and one of them will pick again.
+    fn check(&self) {
         if self.cpus.iter().any(|cpu| cpu.interrupt.is_some()) {
             return;
         }
-        for (number, cpu) in self.cpus.iter().enumerate() {
-            let waits = (0..self.vcpus.len()).any(|id| {
-                let vcpu = &self.vcpus[id];
-                vcpu.cpus & (1 << number) != 0
-                    && self.waits(id)
-                    && self.shares[vcpu.vm].cap.is_none()
-            });
-            let attends = cpu.running.is_some() && cpu.until.is_some();
-            assert!(attends || !waits, "host hart {number} leaves a vCPU waiting");
+        for (id, vcpu) in self.vcpus.iter().enumerate() {
+            if !self.waits(id) || self.shares[vcpu.vm].cap.is_some() {
+                continue;
+            }
+            let cpus = self.cpus.iter().enumerate();
+            let allowed = cpus.filter(|(cpu, _)| vcpu.cpus & (1 << cpu) != 0);
+            let allowed: Vec<&Cpu> = allowed.map(|(_, cpu)| cpu).collect();
+            assert!(
+                allowed.iter().all(|cpu| cpu.running.is_some()),
+                "a host hart idles"
+            );
+            assert!(
+                allowed.iter().any(|cpu| cpu.until.is_some()),
+                "nobody will pick vCPU {id}"
+            );
         }
     }
 
