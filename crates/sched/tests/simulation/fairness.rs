@@ -1,8 +1,6 @@
 //! Who gets how much host time, how soon, and who does not.
 
-mod machine;
-
-use machine::{Load, MS, Machine, SECOND, US};
+use crate::machine::{Load, MS, Machine, SECOND, US};
 use sched::{Share, VmState};
 
 /// What VMs with these (weight, vCPUs), all spinning, should have of `cpus` host harts, in

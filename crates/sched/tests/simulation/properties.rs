@@ -1,8 +1,6 @@
 //! Random machines. The simulation itself checks what must hold at each moment.
 
-mod machine;
-
-use machine::{Load, MS, Machine, SECOND, US};
+use crate::machine::{Load, MS, Machine, SECOND, US};
 use proptest::prelude::*;
 use sched::{Share, VmState};
 

@@ -144,10 +144,6 @@ impl Machine {
         self.cpus[cpu].running.is_none()
     }
 
-    pub fn until(&self, cpu: usize) -> Option<u64> {
-        self.cpus[cpu].until
-    }
-
     /// Ticks that the VM ran.
     pub fn ran(&self, vm: usize) -> u64 {
         let vcpus = self.vcpus.iter().filter(|vcpu| vcpu.vm == vm);
