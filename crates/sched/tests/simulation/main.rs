@@ -1,0 +1,5 @@
+//! The scheduler drives a simulated machine.
+
+mod fairness;
+mod machine;
+mod properties;
