@@ -37,8 +37,8 @@ A file for --config:
   memory = \"1G\"
   mode = \"break\"
 
-Two VMs on two host harts, each with two vCPUs; the second gets a third of the time when both are busy,
-and never more than half a hart:
+Two VMs on two host harts, with two vCPUs each; the second gets a third of the time when both are
+busy, never more than half a hart, and each of its vCPUs has a hart of its own:
   patchvisor run --config two.toml --log-dir logs
 
   harts = 2

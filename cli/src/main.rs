@@ -93,8 +93,13 @@ fn verdict(outcome: &Outcome) -> ExitCode {
         eprintln!("{}", outcome.complaints.trim());
     }
     let mut failed = false;
+    // With several VMs it has gone on for the others.
+    let stopped = match outcome.vms.len() {
+        0 | 1 => "stopped",
+        _ => "reports",
+    };
     for error in outcome.monitor_errors() {
-        eprintln!("patchvisor: error: the monitor stopped: {error}");
+        eprintln!("patchvisor: error: the monitor {stopped}: {error}");
         failed = true;
     }
     if failed {
