@@ -1,6 +1,6 @@
 //! The command line.
 
-use bundle::{Mode, Sum};
+use bundle::{Console, Mode, Sum};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use patchvisor::size;
 use std::path::PathBuf;
@@ -25,6 +25,7 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   patchvisor run --kernel vmlinux --initrd initrd.img --append 'console=ttyS0'
   patchvisor run --kernel vmlinux --memory 256M --cpu thead-c906 --append no4lvl --mode trap
+  patchvisor run --kernel vmlinux --initrd initrd.img --vms 2 --vcpus 2 --harts 2 --log-dir logs
   patchvisor run --config vm.toml --json
 
 A file for --config:
@@ -36,8 +37,33 @@ A file for --config:
   memory = \"1G\"
   mode = \"break\"
 
+Two VMs on two host harts, with two vCPUs each; the second gets a third of the time when both are
+busy, never more than half a hart, and each of its vCPUs has a hart of its own:
+  patchvisor run --config two.toml --log-dir logs
+
+  harts = 2
+  console = \"prefixed\"         # lines begin with the name of their VM
+  [[vm]]
+  name = \"web\"
+  kernel = \"vmlinux\"
+  initrd = \"web.img\"
+  append = \"console=ttyS0\"
+  vcpus = 2
+  weight = 200
+  [[vm]]
+  name = \"batch\"
+  kernel = \"vmlinux\"
+  initrd = \"batch.img\"
+  append = \"console=ttyS0\"
+  memory = \"512M\"
+  vcpus = 2
+  weight = 100
+  cap = 50
+  pin = [0, 1]
+
 It ends with the status of the guest: 0 when it powers off, the code of a failure that it reports,
-1 when the monitor stops with an error, 124 after --timeout.";
+1 when the monitor stops with an error, 124 after --timeout. With several VMs it is a failure if any
+of them fails.";
 
 const PACK_EXAMPLES: &str = "\
 Examples:
@@ -51,9 +77,14 @@ pub struct RunArguments {
     pub guest: GuestArguments,
     #[command(flatten)]
     pub host: HostArguments,
-    /// Print the statistics as JSON, alone on standard output; the console goes to standard error
+    /// Print the statistics as JSON, one line for each VM, alone on standard output; the console goes
+    /// to standard error
     #[arg(long)]
     pub json: bool,
+    /// Also write what each VM prints to DIR/<name>.log, and the rest to DIR/monitor.log; the console
+    /// is then prefixed
+    #[arg(long, value_name = "DIR")]
+    pub log_dir: Option<PathBuf>,
     /// End the run after so many seconds
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
@@ -69,7 +100,10 @@ pub struct PackArguments {
     pub output: PathBuf,
 }
 
-/// What the guest is. Each flag goes before the configuration file.
+/// [`bundle::description::MOST_VMS`], as a range of numbers takes it.
+const MOST_VMS: i64 = bundle::description::MOST_VMS as i64;
+
+/// What the guests are. Each flag goes before the configuration file.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Guest")]
 pub struct GuestArguments {
@@ -88,6 +122,19 @@ pub struct GuestArguments {
     /// Memory [default: 1G]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub memory: Option<u64>,
+    /// How many virtual harts; give the host as many with --harts [default: 1]
+    #[arg(long, value_name = "N", visible_alias = "smp")]
+    pub vcpus: Option<u32>,
+    /// Share of the host's time relative to other VMs, from 1 to 10000 [default: 100]
+    #[arg(long, value_name = "N")]
+    pub weight: Option<u32>,
+    /// Most of the host's time, in percent of one host hart [default: no limit]
+    #[arg(long, value_name = "PERCENT")]
+    pub cap: Option<u32>,
+    /// The host harts that vCPUs run on, the first vCPU's first, then again from the start
+    /// [default: anywhere]
+    #[arg(long, value_name = "HART,...", value_delimiter = ',')]
+    pub pin: Option<Vec<u32>>,
     /// A device-tree overlay
     #[arg(long, value_name = "FILE")]
     pub overlay: Option<PathBuf>,
@@ -112,6 +159,12 @@ pub struct GuestArguments {
     /// First address of the monitor's window, a multiple of 1 GiB [default: chosen]
     #[arg(long, value_name = "ADDRESS", value_parser = size::address)]
     pub window: Option<u64>,
+    /// So many VMs like this one, called NAME-1 and so on [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_VMS))]
+    pub vms: Option<u32>,
+    /// How VMs share the console [default: switched]
+    #[arg(long)]
+    pub console: Option<ConsoleArgument>,
     /// The monitor's image [default: beside this program, or built in its checkout]
     #[arg(long, value_name = "FILE", env = "PATCHVISOR_MONITOR")]
     pub monitor: Option<PathBuf>,
@@ -127,7 +180,7 @@ pub struct HostArguments {
     /// The firmware [default: QEMU's own]
     #[arg(long, value_name = "FILE")]
     pub bios: Option<PathBuf>,
-    /// How many harts [default: 1]
+    /// How many harts; several VMs or vCPUs run at the same time only on several harts [default: 1]
     #[arg(long, value_name = "N")]
     pub harts: Option<u32>,
     /// Memory [default: what the guests and the monitor need]
@@ -156,6 +209,24 @@ pub enum SumArgument {
     Relaxed,
     /// Only while SUM is set
     Strict,
+}
+
+/// [`Console`] as a flag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ConsoleArgument {
+    /// It belongs to one VM at a time
+    Switched,
+    /// All print on it, each line with the name of its VM before it
+    Prefixed,
+}
+
+impl From<ConsoleArgument> for Console {
+    fn from(argument: ConsoleArgument) -> Self {
+        match argument {
+            ConsoleArgument::Switched => Self::Switched,
+            ConsoleArgument::Prefixed => Self::Prefixed,
+        }
+    }
 }
 
 impl From<ModeArgument> for Mode {
@@ -194,5 +265,27 @@ mod tests {
         assert!(parse("patchvisor run --kernel k").is_ok());
         assert!(parse("patchvisor run --config c").is_ok());
         assert!(parse("patchvisor run --kernel k --memory lots").is_err());
+    }
+
+    #[test]
+    fn vcpus_have_the_name_that_qemu_uses_too() {
+        let line = "patchvisor pack -o b --kernel k --smp 4 --pin 0,1 --weight 7 --cap 150 --vms 2";
+        let parsed = Arguments::try_parse_from(line.split(' ')).unwrap();
+        let Command::Pack(arguments) = parsed.command else {
+            panic!("another command");
+        };
+        let guest = arguments.guest;
+        assert_eq!((guest.vcpus, guest.vms), (Some(4), Some(2)));
+        assert_eq!((guest.weight, guest.cap), (Some(7), Some(150)));
+        assert_eq!(guest.pin, Some(vec![0, 1]));
+    }
+
+    #[test]
+    fn copies_are_from_one_to_sixteen() {
+        let parse = |count: &str| {
+            Arguments::try_parse_from(["patchvisor", "run", "--kernel", "k", "--vms", count])
+        };
+        assert!(parse("0").is_err() && parse("17").is_err());
+        assert!(parse("1").is_ok() && parse("16").is_ok());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::arguments::{GuestArguments, HostArguments};
 use anyhow::{Context, Result, bail};
-use bundle::{Mode, Sum};
+use bundle::{Console, Mode, Sum};
 use patchvisor::guest::Guest;
 use patchvisor::qemu::DEFAULT_CPU;
 use patchvisor::size;
@@ -19,12 +19,13 @@ struct File {
     #[serde(deserialize_with = "bytes")]
     host_memory: Option<u64>,
     monitor: Option<PathBuf>,
+    console: Option<Console>,
     qemu_args: Vec<String>,
     vm: Vec<VmTable>,
 }
 
 /// One `[[vm]]` of the file, and what flags say of the guest.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct VmTable {
     name: Option<String>,
@@ -35,6 +36,9 @@ struct VmTable {
     #[serde(deserialize_with = "bytes")]
     memory: Option<u64>,
     vcpus: Option<u32>,
+    weight: Option<u32>,
+    cap: Option<u32>,
+    pin: Option<Vec<u32>>,
     mode: Option<Mode>,
     sum: Option<Sum>,
     #[serde(deserialize_with = "bytes")]
@@ -81,6 +85,8 @@ pub struct Setup {
     pub harts: u32,
     pub host_memory: Option<u64>,
     pub monitor: Option<PathBuf>,
+    /// `None` if nothing was said.
+    pub console: Option<Console>,
     pub qemu_arguments: Vec<String>,
 }
 
@@ -95,16 +101,23 @@ impl Setup {
         match file.vm.as_mut_slice() {
             [] => file.vm.push(said),
             [vm] => vm.prefer(said),
-            _ if said.is_empty() => {}
+            _ if said == VmTable::default() => {}
             _ => bail!(
                 "flags for the guest do not say which VM of the file they mean: put them into it"
             ),
         }
-        let guests = file
+        let mut guests = file
             .vm
             .into_iter()
             .map(VmTable::into_guest)
             .collect::<Result<Vec<_>>>()?;
+        if let Some(count) = flags.vms {
+            if guests.len() > 1 {
+                bail!("--vms copies one VM, and the file has {}", guests.len());
+            }
+            let copies = |guest: Guest| guest.copies(count as usize);
+            guests = guests.into_iter().flat_map(copies).collect();
+        }
         let none = HostArguments::default();
         let host = host.unwrap_or(&none);
         file.qemu_args.extend(host.qemu_arg.iter().cloned());
@@ -119,8 +132,35 @@ impl Setup {
             harts: host.harts.or(file.harts).unwrap_or(1),
             host_memory: host.host_memory.or(file.host_memory),
             monitor: flags.monitor.clone().or(file.monitor),
+            console: flags.console.map(Console::from).or(file.console),
             qemu_arguments: file.qemu_args,
         })
+    }
+
+    /// How VMs share the console of a run. Log files need to know whose a line is.
+    pub fn console_for(&self, logged: bool) -> Result<Console> {
+        match (self.console, logged) {
+            (Some(Console::Switched), true) => bail!(
+                "--log-dir needs a prefixed console, and a switched one was asked for: leave one of them out"
+            ),
+            (_, true) => Ok(Console::Prefixed),
+            (console, false) => Ok(console.unwrap_or_default()),
+        }
+    }
+
+    /// Checks that the host has the harts that vCPUs are to run on.
+    pub fn check_pins(&self) -> Result<()> {
+        for guest in &self.guests {
+            let vm = &guest.vm;
+            if let Some(hart) = vm.pin.iter().find(|&&hart| hart >= self.harts) {
+                bail!(
+                    "VM \"{}\" is pinned to host hart {hart}, and the host has {}: give it more with --harts",
+                    vm.name,
+                    self.harts
+                );
+            }
+        }
+        Ok(())
     }
 }
 
@@ -156,7 +196,10 @@ impl VmTable {
             append: flags.append.clone(),
             overlay: flags.overlay.clone(),
             memory: flags.memory,
-            vcpus: None,
+            vcpus: flags.vcpus,
+            weight: flags.weight,
+            cap: flags.cap,
+            pin: flags.pin.clone(),
             mode: flags.mode.map(Mode::from),
             sum: flags.sum.map(Sum::from),
             shadow_pool: flags.shadow_pool,
@@ -164,23 +207,6 @@ impl VmTable {
             values: flags.values,
             window: flags.window,
         }
-    }
-
-    fn is_empty(&self) -> bool {
-        let files = [&self.kernel, &self.initrd, &self.overlay];
-        let texts = [&self.name, &self.append];
-        let sizes = [
-            self.memory,
-            self.shadow_pool,
-            self.routine_cache,
-            self.window,
-        ];
-        files.iter().all(|file| file.is_none())
-            && texts.iter().all(|text| text.is_none())
-            && sizes.iter().all(Option::is_none)
-            && self.vcpus.or(self.values).is_none()
-            && self.mode.is_none()
-            && self.sum.is_none()
     }
 
     /// Takes over what `said` says.
@@ -197,6 +223,9 @@ impl VmTable {
         take(&mut self.overlay, said.overlay);
         take(&mut self.memory, said.memory);
         take(&mut self.vcpus, said.vcpus);
+        take(&mut self.weight, said.weight);
+        take(&mut self.cap, said.cap);
+        take(&mut self.pin, said.pin);
         take(&mut self.mode, said.mode);
         take(&mut self.sum, said.sum);
         take(&mut self.shadow_pool, said.shadow_pool);
@@ -217,6 +246,9 @@ impl VmTable {
         vm.append = self.append.unwrap_or_default();
         vm.memory = self.memory.unwrap_or(vm.memory);
         vm.vcpus = self.vcpus.unwrap_or(vm.vcpus);
+        vm.weight = self.weight.unwrap_or(vm.weight);
+        vm.cap = self.cap;
+        vm.pin = self.pin.unwrap_or_default();
         vm.mode = self.mode.unwrap_or_default();
         vm.sum = self.sum.unwrap_or_default();
         vm.shadow_pool = self.shadow_pool.unwrap_or(vm.shadow_pool);
@@ -269,6 +301,76 @@ mod tests {
         assert!(message("[[vm]]\nkernle = \"Image\"\n").contains("kernle"));
         assert!(message("[[vm]]\nkernel = \"k\"\nmemory = \"lots\"\n").contains("\"lots\""));
         assert!(message("[[vm]]\nmemory = \"1G\"\n").contains("no kernel"));
+        assert!(message("console = \"mixed\"\n").contains("mixed"));
+    }
+
+    #[test]
+    fn each_vm_of_the_file_has_its_own_share() {
+        let text = "console = \"prefixed\"\nharts = 2\n\
+                    [[vm]]\nname = \"web\"\nkernel = \"k\"\nvcpus = 2\nweight = 200\n\
+                    [[vm]]\nname = \"batch\"\nkernel = \"k\"\ncap = 50\npin = [1, 0]\n";
+        let setup = configured(text, GuestArguments::default()).unwrap();
+        assert_eq!((setup.console, setup.harts), (Some(Console::Prefixed), 2));
+        let shares = setup.guests.iter().map(|guest| {
+            let vm = &guest.vm;
+            (vm.name.as_str(), vm.vcpus, vm.weight, vm.cap, &vm.pin[..])
+        });
+        let expected = [
+            ("web", 2, 200, None, &[][..]),
+            ("batch", 1, 100, Some(50), &[1, 0]),
+        ];
+        assert_eq!(shares.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn log_files_need_a_prefixed_console() {
+        let console = |text: &str, logged| {
+            let text = format!("{text}[[vm]]\nkernel = \"k\"\n");
+            configured(&text, GuestArguments::default())
+                .unwrap()
+                .console_for(logged)
+        };
+        assert_eq!(console("", false).unwrap(), Console::Switched);
+        assert_eq!(console("", true).unwrap(), Console::Prefixed);
+        let prefixed = "console = \"prefixed\"\n";
+        assert_eq!(console(prefixed, false).unwrap(), Console::Prefixed);
+        let error = console("console = \"switched\"\n", true).unwrap_err();
+        assert!(error.to_string().contains("--log-dir"), "{error}");
+    }
+
+    #[test]
+    fn pins_must_be_to_harts_that_the_host_has() {
+        let check = |harts| {
+            let text = format!("harts = {harts}\n[[vm]]\nkernel = \"k\"\npin = [0, 2]\n");
+            configured(&text, GuestArguments::default())
+                .unwrap()
+                .check_pins()
+        };
+        assert!(check(3).is_ok());
+        let error = check(2).unwrap_err().to_string();
+        assert!(error.contains("host hart 2"), "{error}");
+    }
+
+    #[test]
+    fn one_vm_can_be_copied_and_several_cannot() {
+        let flags = || GuestArguments {
+            vms: Some(2),
+            vcpus: Some(4),
+            ..GuestArguments::default()
+        };
+        let one = "[[vm]]\nname = \"a\"\nkernel = \"k\"\n";
+        let guests = configured(one, flags()).unwrap().guests;
+        let vms = guests
+            .iter()
+            .map(|guest| (guest.vm.name.as_str(), guest.vm.vcpus));
+        assert_eq!(vms.collect::<Vec<_>>(), [("a-1", 4), ("a-2", 4)]);
+        let flags = GuestArguments {
+            vcpus: None,
+            ..flags()
+        };
+        let two = format!("{one}[[vm]]\nname = \"b\"\nkernel = \"k\"\n");
+        let error = configured(&two, flags).unwrap_err().to_string();
+        assert!(error.contains("--vms copies one VM"), "{error}");
     }
 
     #[test]

@@ -2,12 +2,16 @@
 
 use crate::{kernel_file, qemu::Machine};
 use anyhow::{Context, Result, bail};
-use bundle::{Description, Vm};
+use bundle::{Console, Description, Vm};
 use std::path::{Path, PathBuf};
 
-/// Memory of the host beyond what the guest and its pools take: firmware and the monitor.
-const MONITOR_MEMORY: u64 = 128 << 20;
 const MIB: u64 = 1 << 20;
+/// Memory of the host beyond what the guests and their pools take: firmware and the monitor.
+const MONITOR_MEMORY: u64 = 128 * MIB;
+/// What the monitor keeps of each VM besides its pools.
+const VM_MEMORY: u64 = 3 * MIB;
+/// What the monitor keeps of each vCPU.
+const VCPU_MEMORY: u64 = 128 << 10;
 
 /// A VM and where its files are. The names in `vm` are set when it is packed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -47,7 +51,7 @@ impl Guest {
     /// # Errors
     /// When a file cannot be read or used, or the description is wrong.
     pub fn pack(&self) -> Result<Vec<u8>> {
-        pack(std::slice::from_ref(self))
+        pack(std::slice::from_ref(self), Console::default())
     }
 
     /// Packs a bundle into a temporary file, which is removed when the value is dropped.
@@ -64,6 +68,19 @@ impl Guest {
         Ok(file)
     }
 
+    /// `count` guests like this one, called `name-1` and so on; itself if there is to be but one.
+    pub fn copies(self, count: usize) -> Vec<Self> {
+        if count == 1 {
+            return vec![self];
+        }
+        let numbered = |number| {
+            let mut guest = self.clone();
+            guest.vm.name = format!("{}-{number}", self.vm.name);
+            guest
+        };
+        (1..=count).map(numbered).collect()
+    }
+
     /// The machine that runs this guest natively, without the monitor.
     pub fn native(&self) -> Machine {
         let mut machine = Machine::new()
@@ -78,44 +95,85 @@ impl Guest {
     }
 }
 
-/// Reads the files of several guests and packs one bundle.
+/// Reads the files of several guests and packs one bundle. Guests that have a file in common share it.
 ///
 /// # Errors
 /// When a file cannot be read or used, or a description is wrong.
-pub fn pack(guests: &[Guest]) -> Result<Vec<u8>> {
+pub fn pack(guests: &[Guest], console: Console) -> Result<Vec<u8>> {
+    let mut files = Files {
+        several: guests.len() > 1,
+        files: Vec::new(),
+    };
     let mut vms = Vec::new();
-    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
     for (index, guest) in guests.iter().enumerate() {
         let mut vm = guest.vm.clone();
-        let mut add = |kind: &str, bytes| {
-            let name = if guests.len() == 1 {
-                kind.to_owned()
-            } else {
-                format!("{index}-{kind}")
-            };
-            files.push((name.clone(), bytes));
-            name
-        };
-        vm.kernel = add("kernel", kernel_file::read(&guest.kernel)?);
-        vm.initrd = match &guest.initrd {
-            Some(path) => Some(add("initrd", read("initrd", path)?)),
-            None => None,
-        };
-        vm.overlay = match &guest.overlay {
-            Some(path) => Some(add("overlay", read("overlay", path)?)),
-            None => None,
-        };
+        vm.kernel = files.add("kernel", index, &guest.kernel, kernel_file::read)?;
+        vm.initrd = files.add_if_any("initrd", index, guest.initrd.as_deref())?;
+        vm.overlay = files.add_if_any("overlay", index, guest.overlay.as_deref())?;
         vms.push(vm);
     }
     let description = Description {
         format: bundle::FORMAT,
+        console,
         vms,
     };
     let files: Vec<_> = files
+        .files
         .iter()
-        .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+        .map(|file| (file.name.as_str(), file.bytes.as_slice()))
         .collect();
     Ok(bundle::pack(&description, &files)?)
+}
+
+/// The files of a bundle that is being packed.
+struct Files<'a> {
+    /// Whether the bundle has several VMs, whose files must not have the same names.
+    several: bool,
+    files: Vec<File<'a>>,
+}
+
+struct File<'a> {
+    kind: &'static str,
+    path: &'a Path,
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Files<'a> {
+    /// Reads a file of VM number `vm` unless it is there; returns its name in the bundle.
+    fn add(
+        &mut self,
+        kind: &'static str,
+        vm: usize,
+        path: &'a Path,
+        read: impl Fn(&Path) -> Result<Vec<u8>>,
+    ) -> Result<String> {
+        let same = |file: &&File| file.kind == kind && file.path == path;
+        if let Some(file) = self.files.iter().find(same) {
+            return Ok(file.name.clone());
+        }
+        let name = match self.several {
+            false => kind.to_owned(),
+            true => format!("{vm}-{kind}"),
+        };
+        self.files.push(File {
+            kind,
+            path,
+            name: name.clone(),
+            bytes: read(path)?,
+        });
+        Ok(name)
+    }
+
+    fn add_if_any(
+        &mut self,
+        kind: &'static str,
+        vm: usize,
+        path: Option<&'a Path>,
+    ) -> Result<Option<String>> {
+        path.map(|path| self.add(kind, vm, path, |path| read(kind, path)))
+            .transpose()
+    }
 }
 
 fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
@@ -126,7 +184,10 @@ fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
 pub fn host_memory<'a>(vms: impl IntoIterator<Item = &'a Vm>, bundle_size: u64) -> u64 {
     let vms: u64 = vms
         .into_iter()
-        .map(|vm| vm.memory + vm.shadow_pool + vm.routine_cache)
+        .map(|vm| {
+            let pools = vm.shadow_pool + vm.routine_cache;
+            vm.memory + pools + VM_MEMORY + u64::from(vm.vcpus) * VCPU_MEMORY
+        })
         .sum();
     (vms + bundle_size + MONITOR_MEMORY).next_multiple_of(64 * MIB)
 }
@@ -138,11 +199,16 @@ pub fn host_memory<'a>(vms: impl IntoIterator<Item = &'a Vm>, bundle_size: u64) 
 pub fn machine(monitor: &Path, bundle_file: &Path) -> Result<Machine> {
     let bytes = read("bundle", bundle_file)?;
     let bundle = bundle::open(&bytes).with_context(|| bundle_file.display().to_string())?;
-    let memory = host_memory(&bundle.description().vms, bundle.size() as u64);
-    Ok(Machine::new()
+    let description = bundle.description();
+    let memory = host_memory(&description.vms, bundle.size() as u64);
+    let machine = Machine::new()
         .memory(memory)
         .kernel(monitor)
-        .initrd(bundle_file))
+        .initrd(bundle_file);
+    Ok(match description.console {
+        Console::Switched => machine,
+        Console::Prefixed => machine.prefixed(description.vms.iter().map(|vm| &vm.name)),
+    })
 }
 
 /// Finds the monitor's image: the one named, or in `$PATCHVISOR_MONITOR`, or beside this program,
@@ -204,6 +270,27 @@ mod tests {
     }
 
     #[test]
+    fn copies_share_their_files_and_differ_in_their_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let kernel = directory.path().join("Image");
+        let mut image = vec![0; 100_000];
+        image[56..60].copy_from_slice(b"RSC\x05");
+        std::fs::write(&kernel, &image).unwrap();
+        let guest = Guest::new(&kernel);
+        assert_eq!(guest.clone().copies(1), std::slice::from_ref(&guest));
+        let guests = guest.copies(3);
+        let names: Vec<_> = guests.iter().map(|guest| &guest.vm.name).collect();
+        assert_eq!(names, ["Image-1", "Image-2", "Image-3"]);
+        let bytes = pack(&guests, Console::Prefixed).unwrap();
+        assert!(bytes.len() < 2 * image.len());
+        let bundle = bundle::open(&bytes).unwrap();
+        assert_eq!(bundle.description().console, Console::Prefixed);
+        for vm in &bundle.description().vms {
+            assert_eq!(bundle.file(&vm.kernel), Some(&image[..]));
+        }
+    }
+
+    #[test]
     fn a_missing_file_is_named() {
         let error = Guest::new("/nonexistent/Image").pack().unwrap_err();
         let message = format!("{error:#}");
@@ -217,5 +304,9 @@ mod tests {
         let needed = 2 * (vm.memory + vm.shadow_pool + vm.routine_cache) + 40 * MIB;
         assert!(memory >= needed + MONITOR_MEMORY);
         assert!(memory.is_multiple_of(64 * MIB));
+        let large = Vm { vcpus: 8, ..vm };
+        let memory = |count| host_memory(std::iter::repeat_n(&large, count), 0);
+        let each = large.memory + large.shadow_pool + large.routine_cache + 4 * MIB;
+        assert!(memory(16) - memory(0) >= 16 * each);
     }
 }

@@ -25,4 +25,4 @@ pub mod qemu;
 pub mod size;
 pub mod stats;
 
-pub use bundle::{Mode, Sum, Vm};
+pub use bundle::{Console, Mode, Sum, Vm};

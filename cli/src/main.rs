@@ -32,14 +32,20 @@ fn main() -> ExitCode {
 /// Packs the guests, boots the monitor with them and gives the console.
 fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let setup = config::Setup::gather(&arguments.guest, Some(&arguments.host))?;
+    let console = setup.console_for(arguments.log_dir.is_some())?;
+    setup.check_pins()?;
     let monitor = guest::monitor(setup.monitor.as_deref())?;
     let file = tempfile::Builder::new()
         .prefix("patchvisor-")
         .suffix(".bundle")
         .tempfile()
         .context("making a temporary file for the bundle")?;
-    std::fs::write(file.path(), guest::pack(&setup.guests)?).context("writing the bundle")?;
-    let machine = host(&setup, guest::machine(&monitor, file.path())?);
+    let bundle = guest::pack(&setup.guests, console)?;
+    std::fs::write(file.path(), bundle).context("writing the bundle")?;
+    let mut machine = host(&setup, guest::machine(&monitor, file.path())?);
+    if let Some(directory) = &arguments.log_dir {
+        machine = machine.logs(directory);
+    }
 
     let show = match arguments.json {
         true => Show::StandardError,
@@ -50,10 +56,10 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let outcome = machine.spawn_interactive(show)?.wait(limit)?;
     // What is left in memory is the file alone, which goes with this value.
     drop(file);
-    if arguments.json
-        && let Ok(stats) = outcome.stats()
-    {
-        print(&serde_json::to_string(&stats)?)?;
+    if arguments.json {
+        for stats in outcome.all_stats().unwrap_or_default() {
+            print(&serde_json::to_string(&stats)?)?;
+        }
     }
     Ok(verdict(&outcome))
 }
@@ -73,7 +79,8 @@ fn host(setup: &config::Setup, machine: Machine) -> Machine {
     machine
 }
 
-/// The guest's status where there is one: QEMU's own exit code says it.
+/// The guest's status where there is one: QEMU's own exit code says it. A VM that failed has an error
+/// line, whatever became of the others.
 fn verdict(outcome: &Outcome) -> ExitCode {
     let Some(status) = outcome.status else {
         let seconds = outcome.elapsed.as_secs();
@@ -85,8 +92,17 @@ fn verdict(outcome: &Outcome) -> ExitCode {
     if !outcome.complaints.trim().is_empty() {
         eprintln!("{}", outcome.complaints.trim());
     }
-    if let Some(error) = outcome.monitor_error() {
-        eprintln!("patchvisor: error: the monitor stopped: {error}");
+    let mut failed = false;
+    // With several VMs it has gone on for the others.
+    let stopped = match outcome.vms.len() {
+        0 | 1 => "stopped",
+        _ => "reports",
+    };
+    for error in outcome.monitor_errors() {
+        eprintln!("patchvisor: error: the monitor {stopped}: {error}");
+        failed = true;
+    }
+    if failed {
         return ExitCode::FAILURE;
     }
     match status.code() {
@@ -101,7 +117,7 @@ fn verdict(outcome: &Outcome) -> ExitCode {
 /// Packs the guests into a file and says how U-Boot boots it.
 fn pack(arguments: &PackArguments) -> Result<()> {
     let setup = config::Setup::gather(&arguments.guest, None)?;
-    let bytes = guest::pack(&setup.guests)?;
+    let bytes = guest::pack(&setup.guests, setup.console.unwrap_or_default())?;
     if arguments.output.is_dir() {
         bail!("{} is a directory: name a file", arguments.output.display());
     }
@@ -117,13 +133,14 @@ fn pack(arguments: &PackArguments) -> Result<()> {
     print(&format!(
         "{output}: {length} bytes; the host needs {} of memory\n\n\
          With QEMU:\n\
-         \x20 qemu-system-riscv64 -M virt -cpu {} -m {} -nographic -kernel {monitor} -initrd {output}\n\n\
+         \x20 qemu-system-riscv64 -M virt -cpu {} -smp {} -m {} -nographic -kernel {monitor} -initrd {output}\n\n\
          With U-Boot, from a disk that holds the monitor's image and the bundle:\n\
          \x20 load ${{devtype}} ${{devnum}} ${{kernel_addr_r}} patchvisor.bin\n\
          \x20 load ${{devtype}} ${{devnum}} ${{ramdisk_addr_r}} {name}\n\
          \x20 booti ${{kernel_addr_r}} ${{ramdisk_addr_r}}:{length:x} ${{fdtcontroladdr}}",
         size::show(memory),
         setup.cpu,
+        setup.harts,
         size::show(memory),
         name = arguments
             .output

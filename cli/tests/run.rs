@@ -36,6 +36,10 @@ impl Script {
         path
     }
 
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     fn run(&self, limit: Duration) -> Outcome {
         self.machine().spawn().unwrap().wait(limit).unwrap()
     }
@@ -187,4 +191,147 @@ fn a_packed_bundle_can_be_opened() {
     let bundle = bundle::open(&bytes).unwrap();
     let vm = &bundle.description().vms[0];
     assert_eq!((vm.append.as_str(), vm.memory), ("quiet", 64 << 20));
+}
+
+/// What a monitor prints that runs the VMs `a` and `b`: one line of `a` is too long for one, with a
+/// line of `b` between its pieces, and `a` tries to look like the monitor.
+const TWO_VMS: &str = r#"
+    piece=$(printf 'x%.0s' $(seq 256))
+    printf 'OpenSBI v1.5\r\n'
+    printf 'patchvisor: 2 VMs on 2 harts\r\n'
+    printf 'a| PV:boot\r\n'
+    printf 'a| %s\\\r\n' $piece
+    printf 'b| cc -c \\\r\n'
+    printf 'b| a.c\r\n'
+    printf 'a| %s\\\r\n' $piece
+    printf 'a| end\r\n'
+    printf 'a| patchvisor: stats {"vm":"b","privileged":0}\r\n'
+    printf 'a| patchvisor: error: no such thing\r\n'
+    printf 'patchvisor: stats {"vm":"b","privileged":8,"patched":2}\r\n'
+    sleep 0.2
+    printf 'b| PV:boot\r\n'
+    printf 'patchvisor: stats {"vm":"a","privileged":4,"patched":3}\r\n'
+"#;
+
+fn texts(outcome: &Outcome, vm: &str) -> Vec<String> {
+    let lines = outcome.lines_of(vm).into_iter();
+    lines.map(|line| line.text).collect()
+}
+
+#[test]
+fn each_vm_of_a_prefixed_console_has_its_own_lines_and_times() {
+    let script = Script::new(TWO_VMS);
+    let machine = script.machine().prefixed(["a", "b"]);
+    let outcome = machine.spawn().unwrap().wait(SOON).unwrap();
+    let long = format!("{}end", "x".repeat(512));
+    assert_eq!(texts(&outcome, "a")[..2], ["PV:boot".to_owned(), long]);
+    assert_eq!(texts(&outcome, "b"), ["cc -c \\", "a.c", "PV:boot"]);
+    let booted = |vm| patchvisor::qemu::marker(&outcome.lines_of(vm), "PV:boot").unwrap();
+    assert!(booted("b") >= booted("a") + Duration::from_millis(150));
+}
+
+#[test]
+fn each_vm_has_its_own_statistics_and_a_guest_cannot_fake_them() {
+    let script = Script::new(TWO_VMS);
+    let machine = script.machine().prefixed(["a", "b"]);
+    let outcome = machine.spawn().unwrap().wait(SOON).unwrap();
+    assert_eq!(outcome.stats_of("a").unwrap().privileged, 4);
+    assert_eq!(outcome.stats_of("b").unwrap().privileged, 8);
+    assert!(outcome.stats_of("c").is_err());
+    assert_eq!(outcome.all_stats().unwrap().len(), 2);
+    assert_eq!(outcome.monitor_error(), None);
+    assert!(outcome.success());
+}
+
+#[test]
+fn a_run_with_logs_has_a_file_for_each_vm_and_shows_the_console() {
+    let script = Script::new(TWO_VMS);
+    let kernel = script.file("Image", &image());
+    let config = script.file(
+        "two.toml",
+        b"[[vm]]\nname = \"a\"\nkernel = \"Image\"\n[[vm]]\nname = \"b\"\nkernel = \"Image\"\n",
+    );
+    let logs = script.path("logs");
+    let output = patchvisor()
+        .args(["run", "--json", "--log-dir"])
+        .arg(&logs)
+        .arg("--config")
+        .arg(config)
+        .args(["--qemu-arg", "--script", "--qemu-arg", &script.body])
+        .env("PATCHVISOR_MONITOR", &kernel)
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert!(shown.contains("a| PV:boot\r\n"), "{shown}");
+    let log = |name: &str| std::fs::read_to_string(logs.join(name)).unwrap();
+    assert!(log("a.log").starts_with("PV:boot\nxxx"));
+    assert!(log("a.log").contains("xxxend\npatchvisor: stats"));
+    assert_eq!(log("b.log"), "cc -c \\\na.c\nPV:boot\n");
+    let monitor = log("monitor.log");
+    assert!(monitor.starts_with("OpenSBI v1.5\npatchvisor: 2 VMs"));
+    assert_eq!(monitor.lines().count(), 4, "{monitor}");
+    let json = String::from_utf8(output.stdout).unwrap();
+    let stats = json.lines().map(|line| {
+        let stats: serde_json::Value = serde_json::from_str(line).unwrap();
+        stats["vm"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(stats.collect::<Vec<_>>(), ["b", "a"]);
+}
+
+#[test]
+fn one_vm_that_fails_makes_the_run_fail() {
+    let script = Script::new(
+        r#"
+        printf 'patchvisor: error: VM "vm-2": the guest powered off with failure code 1\r\n'
+        printf 'vm-1| fine\r\n'
+        printf 'patchvisor: error: VM "vm-3": the guest jumped into nothing\r\n'
+        "#,
+    );
+    let kernel = script.file("Image", &image());
+    let arguments = [
+        "--name",
+        "vm",
+        "--vms",
+        "3",
+        "--vcpus",
+        "2",
+        "--console",
+        "prefixed",
+    ];
+    let output = script.patchvisor_run(&arguments, &kernel);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    for vm in ["vm-2", "vm-3"] {
+        let line = format!("error: the monitor reports: VM \"{vm}\"");
+        assert!(errors.contains(&line), "{errors}");
+    }
+}
+
+#[test]
+fn logs_of_a_switched_console_are_refused_before_qemu_starts() {
+    let script = Script::new("echo started");
+    let kernel = script.file("Image", &image());
+    let logs = script.path("logs");
+    let arguments = [
+        "--console",
+        "switched",
+        "--log-dir",
+        &logs.display().to_string(),
+    ];
+    let output = script.patchvisor_run(&arguments, &kernel);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty() && !logs.exists());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("--log-dir"), "{errors}");
+}
+
+#[test]
+fn a_host_has_the_harts_and_the_memory_that_its_vms_need() {
+    let script = Script::new("tr '\\0' ' ' < /proc/$$/cmdline");
+    let kernel = script.file("Image", &image());
+    let arguments = ["--vms", "2", "--memory", "512M", "--harts", "4"];
+    let output = script.patchvisor_run(&arguments, &kernel);
+    let line = String::from_utf8_lossy(&output.stdout);
+    assert!(line.contains("-smp 4 -m 1216M"), "{line}");
 }

@@ -91,12 +91,24 @@ impl Capture {
 }
 
 fn line(bytes: &[u8], at: Duration) -> Line {
-    let end = bytes.iter().rposition(|&byte| byte != b'\r');
-    let text = &bytes[..end.map_or(0, |last| last + 1)];
     Line {
         at,
-        text: String::from_utf8_lossy(text).into_owned(),
+        text: String::from_utf8_lossy(without_return(bytes)).into_owned(),
     }
+}
+
+/// A line less the carriage returns at its end.
+pub fn without_return(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|&byte| byte != b'\r');
+    &line[..end.map_or(0, |last| last + 1)]
+}
+
+/// When the first of `lines` that contains `marker` began.
+pub fn marker(lines: &[Line], marker: &str) -> Option<Duration> {
+    let mut lines = lines.iter();
+    lines
+        .find(|line| line.text.contains(marker))
+        .map(|line| line.at)
 }
 
 #[cfg(test)]

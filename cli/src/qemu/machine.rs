@@ -1,6 +1,7 @@
 //! What the machine is: the command line of QEMU.
 
 use super::console::Show;
+use super::logs::Logs;
 use super::run::{Console, Run};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -28,6 +29,8 @@ pub struct Machine {
     reboot: bool,
     extra: Vec<OsString>,
     live: bool,
+    vms: Vec<String>,
+    logs: Option<PathBuf>,
 }
 
 /// A QEMU that was found.
@@ -86,6 +89,8 @@ impl Default for Machine {
             reboot: true,
             extra: Vec::new(),
             live: false,
+            vms: Vec::new(),
+            logs: None,
         }
     }
 }
@@ -174,6 +179,18 @@ impl Machine {
         self
     }
 
+    /// Says that the VMs of these names share the console, each line with the name of its VM before it.
+    pub fn prefixed(mut self, vms: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.vms = vms.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Writes a prefixed console to files in this directory too: one for each VM, and `monitor.log`.
+    pub fn logs(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.logs = Some(directory.into());
+        self
+    }
+
     /// The command that [`Self::spawn`] runs, without the console's arguments.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
@@ -210,11 +227,8 @@ impl Machine {
         self.check_files()?;
         let mut command = self.command();
         command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
-        let console = Console {
-            keyboard: false,
-            show: self.live.then_some(Show::StandardError),
-        };
-        Run::start(command, console)
+        let show = self.live.then_some(Show::StandardError);
+        Run::start(command, self.console(false, show)?)
     }
 
     /// Starts QEMU with its keyboard on this process's terminal and its output shown at `show`.
@@ -226,11 +240,19 @@ impl Machine {
         self.check_files()?;
         let mut command = self.command();
         command.arg("-nographic");
-        let console = Console {
-            keyboard: true,
-            show: Some(show),
-        };
-        Run::start(command, console)
+        Run::start(command, self.console(true, Some(show))?)
+    }
+
+    fn console(&self, keyboard: bool, show: Option<Show>) -> Result<Console> {
+        let logs = self.logs.as_deref();
+        Ok(Console {
+            keyboard,
+            show,
+            vms: self.vms.clone(),
+            logs: logs
+                .map(|directory| Logs::create(directory, &self.vms))
+                .transpose()?,
+        })
     }
 
     fn check_files(&self) -> Result<()> {

@@ -13,9 +13,11 @@
 //! ```
 
 mod console;
+mod logs;
 mod machine;
+pub mod prefixed;
 mod run;
 
-pub use console::{Line, Show};
+pub use console::{Line, Show, marker};
 pub use machine::{DEFAULT_CPU, Machine, Program, find};
 pub use run::{Outcome, Run};

@@ -1,6 +1,8 @@
 //! A machine that runs: its console is captured, it can be spoken to, and it always ends.
 
-use super::console::{Capture, Line, Show};
+use super::console::{self, Capture, Line, Show, without_return};
+use super::logs::Logs;
+use super::prefixed::{self, Splitter};
 use crate::stats::{self, Stats};
 use anyhow::{Context, Result, bail};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -16,12 +18,16 @@ const GRACE: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(10);
 
 /// How the console is joined to this process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Console {
     /// Whether this process's standard input is the console's keyboard.
     pub keyboard: bool,
     /// Where the output is shown as it comes.
     pub show: Option<Show>,
+    /// The VMs that share the console, if it is prefixed.
+    pub vms: Vec<String>,
+    /// The files that it is written to.
+    pub logs: Option<Logs>,
 }
 
 /// A QEMU that was started. It is ended when this is dropped.
@@ -49,7 +55,9 @@ pub struct Outcome {
     pub bytes: Vec<u8>,
     /// The console's output in lines.
     pub lines: Vec<Line>,
-    /// What QEMU itself had to say.
+    /// The VMs that shared the console, if it was prefixed.
+    pub vms: Vec<String>,
+    /// What QEMU itself had to say, and what became of the log files if they could not be written.
     pub complaints: String,
 }
 
@@ -171,16 +179,22 @@ impl Run {
             // What came between the deadline and the end belongs to the record.
             while self.receive(Instant::now() + GRACE).is_ok() {}
         }
-        let complaints = self.complaints.take();
+        let mut complaints = self
+            .complaints
+            .take()
+            .and_then(|thread| thread.join().ok())
+            .unwrap_or_default();
+        if let Some(failure) = self.console.logs.take().and_then(Logs::finish) {
+            complaints += &format!("{failure}\n");
+        }
         let (bytes, lines) = std::mem::take(&mut self.capture).finish();
         Ok(Outcome {
             status,
             elapsed,
             bytes,
             lines,
-            complaints: complaints.map_or_else(String::new, |thread| {
-                thread.join().unwrap_or_else(|_| String::new())
-            }),
+            vms: std::mem::take(&mut self.console.vms),
+            complaints,
         })
     }
 
@@ -190,6 +204,9 @@ impl Run {
         let (at, bytes) = self.chunks.recv_timeout(left)?;
         if let Some(show) = self.console.show {
             show.write(&bytes);
+        }
+        if let Some(logs) = &mut self.console.logs {
+            logs.push(&bytes);
         }
         self.capture.push(&bytes, at - self.started);
         Ok(())
@@ -260,17 +277,44 @@ impl Outcome {
 
     /// When the first line that contains `marker` began.
     pub fn marker(&self, marker: &str) -> Option<Duration> {
-        self.lines
-            .iter()
-            .find(|line| line.text.contains(marker))
-            .map(|line| line.at)
+        console::marker(&self.lines, marker)
+    }
+
+    /// What one VM said on a prefixed console, without its name, long lines joined. All that was said
+    /// if the console is not prefixed.
+    pub fn lines_of(&self, vm: &str) -> Vec<Line> {
+        if self.vms.is_empty() {
+            return self.lines.clone();
+        }
+        let mut splitter = Splitter::new(std::slice::from_ref(&vm.to_owned()));
+        let raw = self.bytes.split(|&byte| byte == b'\n');
+        let mut entries = Vec::new();
+        for (raw, line) in raw.zip(&self.lines) {
+            entries.extend(splitter.take(without_return(raw), line.at));
+        }
+        entries.extend(splitter.finish());
+        entries.retain(|entry| entry.vm.is_some());
+        entries.into_iter().map(Line::from).collect()
+    }
+
+    /// The lines that are no VM's, as far as that can be told.
+    fn lines_of_monitor(&self) -> impl DoubleEndedIterator<Item = &str> {
+        let lines = self.lines.iter().map(|line| line.text.as_str());
+        lines.filter(|line| {
+            let vm = prefixed::split(line.as_bytes());
+            !vm.is_some_and(|(name, _)| self.vms.iter().any(|vm| vm == name))
+        })
     }
 
     /// The monitor's first error, without its prefix.
     pub fn monitor_error(&self) -> Option<&str> {
-        self.lines
-            .iter()
-            .find_map(|line| Some(line.text.split_once(stats::ERROR)?.1.trim()))
+        self.monitor_errors().next()
+    }
+
+    /// The monitor's errors, without their prefix; with several VMs each may have one.
+    pub fn monitor_errors(&self) -> impl Iterator<Item = &str> {
+        self.lines_of_monitor()
+            .filter_map(|line| Some(line.split_once(stats::ERROR)?.1.trim()))
     }
 
     /// The statistics that the monitor printed; the last ones if it printed several.
@@ -279,11 +323,38 @@ impl Outcome {
     /// When there are none, or they cannot be read.
     pub fn stats(&self) -> Result<Stats> {
         let line = self
-            .lines
-            .iter()
+            .lines_of_monitor()
             .rev()
-            .find_map(|line| Some(line.text.split_once(stats::PREFIX)?.1))
+            .find_map(|line| Some(line.split_once(stats::PREFIX)?.1))
             .context("the monitor printed no statistics")?;
         Stats::parse(line)
+    }
+
+    /// The statistics of each VM that has some, in the order in which the VMs ended; the last ones of
+    /// each.
+    ///
+    /// # Errors
+    /// When some cannot be read.
+    pub fn all_stats(&self) -> Result<Vec<Stats>> {
+        let mut all: Vec<Stats> = Vec::new();
+        for line in self.lines_of_monitor() {
+            if let Some((_, json)) = line.split_once(stats::PREFIX) {
+                let stats = Stats::parse(json)?;
+                all.retain(|other| other.vm != stats.vm);
+                all.push(stats);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The statistics of one VM.
+    ///
+    /// # Errors
+    /// When there are none, or some cannot be read.
+    pub fn stats_of(&self, vm: &str) -> Result<Stats> {
+        self.all_stats()?
+            .into_iter()
+            .find(|stats| stats.vm == vm)
+            .with_context(|| format!("the monitor printed no statistics of the VM \"{vm}\""))
     }
 }

@@ -1,14 +1,22 @@
 //! The description of the VMs, as it stands in a bundle.
 
-use crate::Error;
+use crate::{Console, Error, console};
 use alloc::{format, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// Version of the bundle's format. A monitor takes exactly this one.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Most values that an emulation map can hold: the payload of a patch has 16 bits.
 pub const MOST_VALUES: u32 = 1 << 16;
+/// Most VMs of a bundle.
+pub const MOST_VMS: usize = 16;
+/// Most virtual harts of a VM.
+pub const MOST_VCPUS: u32 = 8;
+/// Largest [`Vm::weight`].
+pub const MOST_WEIGHT: u32 = 10_000;
+/// Largest [`Vm::cap`]: 64 host harts.
+pub const MOST_CAP: u32 = 6_400;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -20,7 +28,10 @@ const PAGE: u64 = 4096;
 pub struct Description {
     /// [`FORMAT`].
     pub format: u32,
-    /// The VMs; at least one.
+    /// How the VMs share the console.
+    #[serde(default)]
+    pub console: Console,
+    /// The VMs; from 1 to [`MOST_VMS`].
     pub vms: Vec<Vm>,
 }
 
@@ -32,8 +43,15 @@ pub struct Vm {
     pub name: String,
     /// RAM in bytes, a multiple of 2 MiB.
     pub memory: u64,
-    /// Number of virtual harts.
+    /// Number of virtual harts (vCPUs), from 1 to [`MOST_VCPUS`].
     pub vcpus: u32,
+    /// Share of the host's time relative to that of other VMs, from 1 to [`MOST_WEIGHT`].
+    pub weight: u32,
+    /// Most of the host's time, in percent of one host hart, from 1 to [`MOST_CAP`]; no limit if absent.
+    pub cap: Option<u32>,
+    /// The host harts that its vCPUs run on, counting those that run guests from 0: vCPU `n` runs on
+    /// hart `pin[n % pin.len()]` alone. Empty: anywhere.
+    pub pin: Vec<u32>,
     /// Name of the kernel's file in the bundle.
     pub kernel: String,
     /// Name of the initrd's file in the bundle.
@@ -116,6 +134,9 @@ impl Default for Vm {
             name: "vm".into(),
             memory: GIB,
             vcpus: 1,
+            weight: 100,
+            cap: None,
+            pin: Vec::new(),
             kernel: "kernel".into(),
             initrd: None,
             append: String::new(),
@@ -136,6 +157,7 @@ impl Description {
     pub fn of(vm: Vm) -> Self {
         Self {
             format: FORMAT,
+            console: Console::default(),
             vms: alloc::vec![vm],
         }
     }
@@ -151,8 +173,20 @@ impl Description {
         if self.vms.is_empty() {
             return Err(Error::Description("there is no VM in it: add one".into()));
         }
+        if self.vms.len() > MOST_VMS {
+            return Err(Error::Description(format!(
+                "there are {} VMs in it: {MOST_VMS} are the most",
+                self.vms.len()
+            )));
+        }
         for (index, vm) in self.vms.iter().enumerate() {
             vm.check()?;
+            if self.console == Console::Prefixed && !console::can_prefix(&vm.name) {
+                return Err(vm.wrong(
+                    "name",
+                    "free of spaces, `|` and `/` on a prefixed console: rename it",
+                ));
+            }
             if self.vms[..index].iter().any(|other| other.name == vm.name) {
                 return Err(Error::Description(format!(
                     "two VMs have the name \"{}\": rename one",
@@ -172,21 +206,32 @@ impl Vm {
             .chain(self.overlay.as_deref())
     }
 
+    fn wrong(&self, what: &str, must: &str) -> Error {
+        Error::Description(format!("VM \"{}\": {what} must be {must}", self.name))
+    }
+
     fn check(&self) -> Result<(), Error> {
-        let wrong = |what: &str, must: &str| {
-            Err(Error::Description(format!(
-                "VM \"{}\": {what} must be {must}",
-                self.name
-            )))
-        };
+        let wrong = |what: &str, must: &str| Err(self.wrong(what, must));
         if self.name.is_empty() || self.name.chars().any(char::is_control) {
             return wrong("name", "some text on one line");
         }
         if self.memory == 0 || !self.memory.is_multiple_of(2 * MIB) {
             return wrong("memory", "a positive multiple of 2 MiB");
         }
-        if self.vcpus == 0 {
-            return wrong("vcpus", "at least 1");
+        if self.vcpus == 0 || self.vcpus > MOST_VCPUS {
+            return wrong("vcpus", "from 1 to 8");
+        }
+        if self.sum == Sum::Strict && self.vcpus > 1 {
+            return Err(Error::Description(format!(
+                "VM \"{}\": sum = strict: the third view is for one hart; give the VM one vCPU or relaxed",
+                self.name
+            )));
+        }
+        if self.weight == 0 || self.weight > MOST_WEIGHT {
+            return wrong("weight", "from 1 to 10000");
+        }
+        if self.cap.is_some_and(|cap| cap == 0 || cap > MOST_CAP) {
+            return wrong("cap", "from 1 to 6400 percent of a host hart, or absent");
         }
         if self.shadow_pool == 0 || !self.shadow_pool.is_multiple_of(PAGE) {
             return wrong("shadow_pool", "a positive multiple of 4 KiB");

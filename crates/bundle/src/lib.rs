@@ -22,6 +22,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod archive;
+pub mod console;
 pub mod description;
 pub mod error;
 pub mod kernel;
@@ -30,5 +31,6 @@ pub mod recognise;
 #[cfg(feature = "pack")]
 pub use archive::pack;
 pub use archive::{Bundle, open};
+pub use console::Console;
 pub use description::{Description, FORMAT, Mode, Sum, Vm};
 pub use error::Error;

@@ -1,6 +1,6 @@
 //! Bundles: what was packed comes back, and each defect has its own line.
 
-use bundle::{Description, Error, Mode, Sum, Vm, open, pack};
+use bundle::{Console, Description, Error, Mode, Sum, Vm, open, pack};
 use proptest::prelude::*;
 
 fn vm() -> Vm {
@@ -13,6 +13,9 @@ fn vm() -> Vm {
         sum: Sum::Strict,
         window: Some(0xffff_ffd0_0000_0000),
         statistics: true,
+        weight: 300,
+        cap: Some(150),
+        pin: vec![1, 0],
         ..Vm::default()
     }
 }
@@ -111,11 +114,71 @@ fn wrong_fields_are_named() {
     };
     assert!(wrong(|vm| vm.memory = 3 << 20).contains("memory must be"));
     assert!(wrong(|vm| vm.vcpus = 0).contains("vcpus must be"));
+    assert!(wrong(|vm| vm.vcpus = 9).contains("vcpus must be"));
+    assert!(wrong(|vm| vm.vcpus = 2).contains("the third view is for one hart"));
+    assert!(wrong(|vm| vm.weight = 0).contains("weight must be"));
+    assert!(wrong(|vm| vm.weight = 10_001).contains("weight must be"));
+    assert!(wrong(|vm| vm.cap = Some(0)).contains("cap must be"));
+    assert!(wrong(|vm| vm.cap = Some(6_401)).contains("cap must be"));
     assert!(wrong(|vm| vm.shadow_pool = 1).contains("shadow_pool must be"));
     assert!(wrong(|vm| vm.routine_cache = 0).contains("routine_cache must be"));
     assert!(wrong(|vm| vm.values = 65_537).contains("values must be"));
     assert!(wrong(|vm| vm.window = Some(4096)).contains("window must be"));
     assert!(wrong(|vm| vm.name = "a\nb".into()).contains("name must be"));
+}
+
+#[test]
+fn several_vms_come_back_in_their_order_with_their_console() {
+    let named = |name: &str| Vm {
+        name: name.into(),
+        vcpus: 8,
+        ..Vm::default()
+    };
+    let description = Description {
+        console: Console::Prefixed,
+        vms: vec![named("b"), named("a")],
+        ..Description::of(vm())
+    };
+    let bytes = pack(&description, &[("kernel", b"")]).unwrap();
+    assert_eq!(open(&bytes).unwrap().description(), &description);
+}
+
+#[test]
+fn a_description_names_only_what_differs_from_the_defaults() {
+    let description: Description = serde_json::from_str(r#"{"format":2,"vms":[{}]}"#).unwrap();
+    assert_eq!(description, Description::of(Vm::default()));
+    let vm = &description.vms[0];
+    assert_eq!((vm.weight, vm.cap, vm.vcpus), (100, None, 1));
+}
+
+#[test]
+fn more_vms_than_sixteen_are_refused() {
+    let description = |count| Description {
+        vms: (0..count)
+            .map(|n| Vm {
+                name: format!("vm{n}"),
+                ..Vm::default()
+            })
+            .collect(),
+        ..Description::of(vm())
+    };
+    assert_eq!(description(16).check(), Ok(()));
+    let error = description(17).check().unwrap_err().to_string();
+    assert!(error.contains("17 VMs"), "{error}");
+}
+
+#[test]
+fn a_prefixed_console_needs_names_whose_end_can_be_told() {
+    for name in ["a b", "a|", "a/b", "patchvisor: a"] {
+        let mut description = Description::of(Vm {
+            name: name.into(),
+            ..Vm::default()
+        });
+        assert_eq!(description.check(), Ok(()), "{name}");
+        description.console = Console::Prefixed;
+        let error = description.check().unwrap_err().to_string();
+        assert!(error.contains("name must be free of"), "{error}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{build, setup};
 use anyhow::{Context, Result, bail};
 use patchvisor::guest::{self, Guest};
 use patchvisor::qemu::{self, Machine, Outcome};
-use patchvisor::{Mode, size};
+use patchvisor::{Console, Mode, size};
 use report::{Report, Run};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,9 +77,15 @@ pub struct Options {
     /// The host's processor, as QEMU's -cpu takes it
     #[arg(long, default_value = qemu::DEFAULT_CPU)]
     cpu: String,
-    /// How many harts the host has
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    harts: u32,
+    /// How many guests run at once under the monitor; natively it is always one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    vms: u32,
+    /// How many virtual harts each guest has, and how many harts it has natively
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    vcpus: u32,
+    /// How many harts the monitor's host has [default: one for each virtual hart, but at most 4]
+    #[arg(long, value_name = "N")]
+    harts: Option<u32>,
     /// The host's firmware: a file, or debian:bookworm, -backports, :trixie or :sid for OpenSBI 1.1,
     /// 1.5, 1.6 or 1.9; else QEMU's own
     #[arg(long, value_name = "FILE")]
@@ -100,6 +106,7 @@ Examples:
   cargo xtask demo
   cargo xtask demo --interactive
   cargo xtask demo --json | jq '.runs[] | {mode, boot_s, work_s, patched_share}'
+  cargo xtask demo --vms 2 --vcpus 2 --mode break
   cargo xtask demo --cpu thead-c906 --append no4lvl
   cargo xtask demo --kernel debian:sid --bios debian:sid --mode break";
 
@@ -122,13 +129,16 @@ pub fn demo(options: &Options) -> Result<()> {
         let machine = match way.mode() {
             None => guest.native(),
             Some(mode) => {
-                let mut guest = guest.clone();
-                guest.vm.mode = mode;
-                std::fs::write(&bundle, guest.pack()?).context("writing the bundle")?;
-                guest::machine(&monitor, &bundle)?
+                let mut guests = options.guests(&guest);
+                for guest in &mut guests {
+                    guest.vm.mode = mode;
+                }
+                let bytes = guest::pack(&guests, options.console())?;
+                std::fs::write(&bundle, bytes).context("writing the bundle")?;
+                guest::machine(&monitor, &bundle)?.harts(options.host_harts())
             }
         };
-        let machine = machine.cpu(&options.cpu).harts(options.harts);
+        let machine = machine.cpu(&options.cpu);
         Ok(match &bios {
             Some(bios) => machine.bios(bios),
             None => machine,
@@ -139,14 +149,24 @@ pub fn demo(options: &Options) -> Result<()> {
     }
 
     let limit = Duration::from_secs(options.timeout);
-    let mut report = Report::new(&guest.vm.name, &options.cpu);
+    let mut report = Report::new(&guest.vm.name, &options.cpu, options.host_harts());
     for way in ways {
-        report.add(run(
-            way.name(),
-            &machine(way)?,
-            limit,
-            options.initrd.is_none(),
-        )?);
+        let guests = match way {
+            Way::Native => vec![guest.clone()],
+            _ => options.guests(&guest),
+        };
+        let outcome = run(way.name(), &machine(way)?, limit)?;
+        for guest in &guests {
+            let run = Run::new(way.name(), &guest.vm, &outcome)?;
+            if options.initrd.is_none() && run.work_s.is_none() {
+                bail!(
+                    "{}: the guest {} powered off before its work was done; its console is above",
+                    way.name(),
+                    guest.vm.name
+                );
+            }
+            report.add(run);
+        }
     }
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -165,6 +185,26 @@ impl Options {
             (false, Some(Way::Native)) => vec![Way::Native],
             (false, Some(way)) => vec![Way::Native, way],
         }
+    }
+
+    /// The guests that run under the monitor at once.
+    fn guests(&self, guest: &Guest) -> Vec<Guest> {
+        guest.clone().copies(self.vms as usize)
+    }
+
+    /// How guests share the console: a person has one at a time, measuring reads all.
+    fn console(&self) -> Console {
+        match self.vms > 1 && !self.interactive {
+            true => Console::Prefixed,
+            false => Console::Switched,
+        }
+    }
+
+    /// How many harts the monitor's host has.
+    fn host_harts(&self) -> u32 {
+        /// More would be slower than fewer where the machine has no more of its own.
+        const MOST: u32 = 4;
+        self.harts.unwrap_or((self.vms * self.vcpus).min(MOST))
     }
 }
 
@@ -195,6 +235,7 @@ fn prepare(options: &Options, initrd: &std::path::Path) -> Result<Guest> {
         }
     };
     guest.vm.memory = options.memory;
+    guest.vm.vcpus = options.vcpus;
     guest.vm.append = format!("earlycon=sbi console=ttyS0 {}", options.append)
         .trim_end()
         .to_owned();
@@ -221,7 +262,7 @@ fn interactive(machine: &Machine) -> Result<()> {
 }
 
 /// One run from start to power-off, its console shown live.
-fn run(name: &str, machine: &Machine, limit: Duration, marked: bool) -> Result<Run> {
+fn run(name: &str, machine: &Machine, limit: Duration) -> Result<Outcome> {
     say(&format!("\n--- {name}: the guest's console follows"));
     let outcome = machine.clone().live(true).spawn()?.wait(limit)?;
     check(name, &outcome)?;
@@ -229,10 +270,7 @@ fn run(name: &str, machine: &Machine, limit: Duration, marked: bool) -> Result<R
         "--- {name}: powered off after {}",
         seconds(outcome.elapsed)
     ));
-    if marked && outcome.marker(WORKED).is_none() {
-        bail!("{name}: the guest powered off before its work was done; its console is above");
-    }
-    Run::new(name, &outcome)
+    Ok(outcome)
 }
 
 /// Fails unless the machine powered off by itself with no error.
@@ -250,5 +288,49 @@ fn check(name: &str, outcome: &Outcome) -> Result<()> {
             outcome.complaints.trim()
         ),
         Some(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(line: &str) -> Options {
+        let words = line.split_whitespace();
+        Line::parse_from(std::iter::once("demo").chain(words)).options
+    }
+
+    #[test]
+    fn the_host_has_a_hart_for_each_vcpu_up_to_four() {
+        assert_eq!(options("").host_harts(), 1);
+        assert_eq!(options("--vcpus 2").host_harts(), 2);
+        assert_eq!(options("--vms 2 --vcpus 4").host_harts(), 4);
+        assert_eq!(options("--vms 2 --vcpus 4 --harts 8").host_harts(), 8);
+    }
+
+    #[test]
+    fn only_measuring_several_guests_needs_a_prefixed_console() {
+        assert_eq!(options("--vcpus 2").console(), Console::Switched);
+        assert_eq!(options("--vms 2").console(), Console::Prefixed);
+        let interactive = options("--vms 2 --interactive");
+        assert_eq!(interactive.console(), Console::Switched);
+    }
+
+    #[test]
+    fn one_guest_keeps_its_name_and_several_are_numbered() {
+        let guest = Guest::new("linux");
+        let names = |line| {
+            let guests = options(line).guests(&guest).into_iter();
+            guests.map(|guest| guest.vm.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(""), ["linux"]);
+        assert_eq!(names("--vms 2"), ["linux-1", "linux-2"]);
     }
 }

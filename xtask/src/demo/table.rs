@@ -5,18 +5,60 @@ use std::fmt::Write;
 
 /// Renders the report.
 pub fn render(report: &Report) -> String {
-    let mut text = format!("\n{} on {}, one run each:\n\n", report.kernel, report.cpu);
-    text.push_str(&runs(report));
-    if let Some(kinds) = kinds(report) {
+    match report.vms()[..] {
+        [vm] => one(report, vm),
+        ref vms => several(report, vms),
+    }
+}
+
+/// The tables of the only guest.
+fn one(report: &Report, vm: &str) -> String {
+    let all = report.runs_of(vm);
+    let (kernel, cpu, vcpus) = (&report.kernel, &report.cpu, vcpus(&all));
+    let mut text = format!("\n{kernel} on {cpu}, {vcpus}, one run each:\n\n");
+    text.push_str(&runs(&all));
+    if let Some(kinds) = kinds(&all) {
         text.push_str("\nPrivileged instructions by kind:\n\n");
         text.push_str(&kinds);
     }
     text
 }
 
+/// A table for each of several guests; kinds of instructions would be too many figures.
+fn several(report: &Report, vms: &[&str]) -> String {
+    let (kernel, cpu, harts) = (&report.kernel, &report.cpu, report.harts);
+    let harts = match harts {
+        1 => "1 hart".to_owned(),
+        harts => format!("{harts} harts"),
+    };
+    let mut text = format!(
+        "\n{} guests with {kernel} at once on {cpu} with {harts}, one run each; native is one alone:\n",
+        vms.len()
+    );
+    for vm in vms {
+        let all = report.runs_of(vm);
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{vm}, {}:\n\n{}", vcpus(&all), runs(&all));
+    }
+    text.push_str("\n--json has the privileged instructions by kind.\n");
+    text
+}
+
+fn vcpus(runs: &[&Run]) -> String {
+    match runs.first().map_or(1, |run| run.vcpus) {
+        1 => "1 vCPU".to_owned(),
+        vcpus => format!("{vcpus} vCPUs"),
+    }
+}
+
+/// The run in a mode.
+fn in_mode<'a>(runs: &[&'a Run], mode: &str) -> Option<&'a Run> {
+    runs.iter().copied().find(|run| run.mode == mode)
+}
+
 /// One row for each run.
-fn runs(report: &Report) -> String {
-    let native = report.run("native");
+fn runs(runs: &[&Run]) -> String {
+    let native = in_mode(runs, "native");
     let header = [
         "mode",
         "boot s",
@@ -28,7 +70,7 @@ fn runs(report: &Report) -> String {
         "routines",
     ];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
-    for run in &report.runs {
+    for run in runs {
         let ratio = run
             .work_s
             .zip(native.and_then(|native| native.work_s))
@@ -49,11 +91,9 @@ fn runs(report: &Report) -> String {
 }
 
 /// One row for each kind; counts are of the last run, which is the one with break patches.
-fn kinds(report: &Report) -> Option<String> {
-    let last = report.runs.iter().rfind(|run| !run.by_kind.is_empty())?;
-    let frames = report
-        .run("break-frame")
-        .filter(|run| run.mode != last.mode);
+fn kinds(runs: &[&Run]) -> Option<String> {
+    let last = *runs.iter().rfind(|run| !run.by_kind.is_empty())?;
+    let frames = in_mode(runs, "break-frame").filter(|run| run.mode != last.mode);
     let mut header = vec![
         "kind".to_owned(),
         format!("executed ({})", last.mode),
@@ -142,6 +182,58 @@ mod tests {
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(percent(1.0), "100.00 %");
         assert_eq!(percent(0.999_99), "99.99 %");
+    }
+
+    fn run(mode: &str, vm: &str, work_s: f64) -> Run {
+        Run {
+            mode: mode.into(),
+            vm: vm.into(),
+            vcpus: 2,
+            boot_s: Some(1.0),
+            work_s: Some(work_s),
+            privileged: None,
+            patched_share: None,
+            sites: None,
+            routines: None,
+            by_kind: Default::default(),
+        }
+    }
+
+    #[test]
+    fn each_of_several_guests_is_compared_with_the_one_native_run() {
+        let mut report = Report::new("linux", "rv64", 4);
+        report.add(run("native", "linux", 2.0));
+        report.add(run("break", "linux-1", 5.0));
+        report.add(run("break", "linux-2", 7.0));
+        let text = render(&report);
+        assert!(text.contains("2 guests with linux at once on rv64 with 4 harts"));
+        let (_, tables) = text.split_once("\nlinux-1, 2 vCPUs:\n").unwrap();
+        let (first, second) = tables.split_once("\nlinux-2, 2 vCPUs:\n").unwrap();
+        let row = |table: &str, mode: &str| {
+            let row = table.lines().find(|line| line.starts_with(mode)).unwrap();
+            row.split_whitespace().nth(3).unwrap().to_owned()
+        };
+        assert_eq!(
+            (row(first, "native"), row(first, "break")),
+            ("1.00".into(), "2.50".into())
+        );
+        assert_eq!(
+            (row(second, "native"), row(second, "break")),
+            ("1.00".into(), "3.50".into())
+        );
+    }
+
+    #[test]
+    fn one_guest_has_one_table() {
+        let mut report = Report::new("linux", "rv64", 1);
+        report.add(run("native", "linux", 2.0));
+        report.add(run("break", "linux", 5.0));
+        let text = render(&report);
+        assert!(
+            text.starts_with("\nlinux on rv64, 2 vCPUs, one run each:\n"),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 6, "{text}");
     }
 
     #[test]
