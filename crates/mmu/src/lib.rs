@@ -40,6 +40,6 @@ pub use flush::{Dropped, Flush};
 pub use log::FenceLog;
 pub use paging::Paging;
 pub use pool::{Pool, Table};
-pub use shadow::{Config, Context, NewError, Shadow, Statistics, Switched, View};
+pub use shadow::{Config, Context, NewError, Shadow, Statistics, SwitchError, Switched, View};
 pub use walk::{Access, Fault, GuestMemory, Kind, Options, Translation, walk, walk_with};
 pub use window::Window;
