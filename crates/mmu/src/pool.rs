@@ -27,16 +27,14 @@ impl Table {
 
 #[cfg(test)]
 impl Tables {
-    /// Whether the table at `physical` may be taken at any time.
-    pub(crate) fn is_free(&self, physical: u64) -> bool {
-        let mut page = self.free.head;
-        while page != END {
-            if self.physical(Page(page)).0 == physical {
-                return true;
-            }
-            page = self.links[page as usize].after;
-        }
-        false
+    /// Where the tables are that may be taken at any time.
+    pub(crate) fn free(&self) -> std::collections::BTreeSet<u64> {
+        let first = Some(self.free.head);
+        let pages = core::iter::successors(first, |page| {
+            self.links.get(*page as usize).map(|link| link.after)
+        });
+        let pages = pages.take_while(|page| *page != END);
+        pages.map(|page| self.physical(Page(page)).0).collect()
     }
 }
 
