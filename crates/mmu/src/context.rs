@@ -30,9 +30,10 @@ impl Slots {
         self.0 == [0; ENTRIES / 64]
     }
 
-    /// Whether a slot of the upper half of the address space is among them.
-    pub(crate) fn has_upper(&self) -> bool {
-        self.0[ENTRIES / 128..].iter().any(|word| *word != 0)
+    /// Those of the upper half of the address space.
+    pub(crate) fn upper(mut self) -> Slots {
+        self.0[..ENTRIES / 128].fill(0);
+        self
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
@@ -60,10 +61,12 @@ pub(crate) struct Record {
     pub(crate) tables: List,
     /// A VS executable leaf is or was under a private entry.
     pub(crate) private_execute: bool,
+    /// A VS entry of the upper half is private, or every hart has been told that one may be.
+    pub(crate) private_upper: bool,
+    /// A guest's leaf is or was shadowed in pieces under a private entry.
+    pub(crate) pieces: bool,
     /// When it last became the context of a hart, by the count of such events.
     pub(crate) used: u64,
-    /// How many of the logged fences it has seen.
-    pub(crate) fences_seen: u64,
     /// The next one in the same bucket.
     next: u16,
 }
@@ -127,6 +130,11 @@ impl Contexts {
         self.slots[usize::from(slot)].is_some()
     }
 
+    /// How many slots hold none.
+    pub(crate) fn vacancies(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.is_none()).count()
+    }
+
     /// A slot that holds none.
     pub(crate) fn vacant(&self) -> Option<u16> {
         self.slots
@@ -164,8 +172,9 @@ impl Contexts {
             private: [Slots::default(); 2],
             tables: List::EMPTY,
             private_execute: false,
+            private_upper: false,
+            pieces: false,
             used: 0,
-            fences_seen: 0,
             next: *bucket,
         });
         *bucket = slot;

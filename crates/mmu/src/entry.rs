@@ -61,8 +61,7 @@ impl Shadow {
         let root_slot = record.paging.root_slot(va);
         let level = record.paging.root_level();
         let private = record.private[view as usize].contains(root_slot);
-        let is_shared = view == View::Vs && root_slot >= ENTRIES / 2 && !private;
-        if is_shared && record.paging != Paging::Bare {
+        if !private && self.may_share(slot, view, root_slot) {
             let place = Place::Shared(record.paging, root_slot);
             Step {
                 place,
@@ -79,24 +78,46 @@ impl Shadow {
         }
     }
 
-    /// Makes the root entry for `va` the context's own, and empties it of what was shared.
-    pub(crate) fn make_private(&mut self, slot: u16, view: View, va: GuestVirt) -> Dropped {
-        let record = self.contexts.get_mut(slot);
-        let root_slot = record.paging.root_slot(va);
-        if record.private[view as usize].contains(root_slot) {
+    /// Whether entries in `root_slot` are shared with other contexts unless they are private.
+    fn may_share(&self, slot: u16, view: View, root_slot: usize) -> bool {
+        let paging = self.contexts.get(slot).paging;
+        view == View::Vs && root_slot >= ENTRIES / 2 && paging != Paging::Bare
+    }
+
+    /// Makes the root entry for `va` shared or the context's own, as a leaf asks that is
+    /// `global` or not. To be called again when all harts have carried out what it dropped.
+    pub(crate) fn claim(&mut self, slot: u16, view: View, va: GuestVirt, global: bool) -> Dropped {
+        let record = self.contexts.get(slot);
+        let (paging, root) = (record.paging, record.roots[view as usize]);
+        let root_slot = paging.root_slot(va);
+        let is_private = record.private[view as usize].contains(root_slot);
+        let may_share = self.may_share(slot, view, root_slot);
+        let empty = self.empty(paging.root_level(), va);
+        let old = self.tables.read(root, root_slot);
+        if is_private && global && may_share && old == empty {
+            // `empty_context` left it so.
+            let top = self
+                .shared(paging)
+                .map_or(empty, |shared| shared.top(root_slot));
+            self.contexts.get_mut(slot).private[view as usize].remove(root_slot);
+            self.tables.write(root, root_slot, top);
+            return Dropped::local(self.flush_of(slot));
+        }
+        if is_private || (global && may_share) {
             return Dropped::NONE;
         }
+        let record = self.contexts.get_mut(slot);
+        if may_share && !record.private_upper {
+            // First of all the harts that drop leaves by walking from the root learn not to.
+            record.private_upper = true;
+            return Dropped::announced(Flush::None);
+        }
         record.private[view as usize].insert(root_slot);
-        let root = record.roots[view as usize];
-        let empty = self.empty(self.contexts.get(slot).paging.root_level(), va);
-        if self.tables.read(root, root_slot) == empty {
+        if old == empty {
             return Dropped::NONE;
         }
         self.tables.write(root, root_slot, empty);
-        Dropped {
-            flush: self.flush_of(slot),
-            vs_executable: true,
-        }
+        Dropped::announced(self.flush_of(slot))
     }
 
     pub(crate) fn get(&self, place: Place) -> Pte {
@@ -152,7 +173,7 @@ impl Shadow {
         Some(page)
     }
 
-    /// Frees `table`, which is of `level` and to which nothing points any more, with all below.
+    /// Lets `table`, which is of `level` and to which nothing points any more, rest with all below.
     pub(crate) fn release_tree(&mut self, owner: Owner, table: Page, level: u32) {
         if level > 0 {
             for index in 0..ENTRIES {
@@ -174,20 +195,50 @@ impl Shadow {
         }
     }
 
-    /// Empties the private entries of both roots of the context in `slot`; `in_use` unless no hart
-    /// can have it as its current one.
-    pub(crate) fn empty_context(&mut self, slot: u16, in_use: bool) -> Dropped {
+    /// Whether a leaf of the guest may be shadowed in pieces in the tables of `owner`.
+    pub(crate) fn has_pieces(&self, owner: Owner) -> bool {
+        match owner {
+            Owner::Shared(paging) => self.shared(paging).is_some_and(|shared| shared.pieces),
+            Owner::Context(slot) => self.contexts.get(slot).pieces,
+        }
+    }
+
+    /// Takes note of the first piece of a leaf.
+    pub(crate) fn note_pieces(&mut self, owner: Owner) {
+        match owner {
+            Owner::Shared(paging) => {
+                if let Some(shared) = self.shared_mut(paging) {
+                    shared.pieces = true;
+                }
+            }
+            Owner::Context(slot) => self.contexts.get_mut(slot).pieces = true,
+        }
+    }
+
+    /// Empties the private entries of both roots of the context in `slot`.
+    ///
+    /// If something executable was there, the entries that could be shared stay private until
+    /// [`Shadow::claim`]: what is shared may be executable too, and other harts would see it before
+    /// they have forgotten what they know of the instructions that it takes the place of.
+    pub(crate) fn empty_context(&mut self, slot: u16) -> Dropped {
         let record = self.contexts.get_mut(slot);
         let (paging, roots) = (record.paging, record.roots);
         let private = core::mem::take(&mut record.private);
+        let vs_executable = core::mem::take(&mut record.private_execute);
+        let pieces = core::mem::take(&mut record.pieces);
+        if vs_executable && paging != Paging::Bare {
+            record.private[View::Vs as usize] = private[View::Vs as usize].upper();
+        }
+        record.private_upper = !record.private[View::Vs as usize].is_empty();
+        let stays = record.private[View::Vs as usize];
         if private.iter().all(Slots::is_empty) {
             return Dropped::NONE;
         }
-        let vs_executable = core::mem::take(&mut record.private_execute);
         let template = self.fixed.root(paging.root_level());
         for view in View::ALL {
             for root_slot in private[view as usize].iter() {
-                let shared = self.shared(paging).filter(|_| view == View::Vs);
+                let gives_back = view == View::Vs && !stays.contains(root_slot);
+                let shared = self.shared(paging).filter(|_| gives_back);
                 let entry = match shared {
                     Some(shared) if root_slot >= ENTRIES / 2 => shared.top(root_slot),
                     _ => self.tables.read(template, root_slot),
@@ -196,11 +247,12 @@ impl Shadow {
             }
         }
         if let Some((tables, list)) = self.list_of(Owner::Context(slot)) {
-            tables.release_all(list, in_use);
+            tables.release_all(list);
         }
         Dropped {
             flush: self.flush_of(slot),
             vs_executable,
+            all_harts: vs_executable || pieces,
         }
     }
 
@@ -216,8 +268,11 @@ impl Shadow {
         for slot in used.iter() {
             self.set_shared(paging, slot, self.tables.read(template, slot));
         }
+        if let Some(shared) = self.shared_mut(paging) {
+            shared.pieces = false;
+        }
         if let Some((tables, list)) = self.list_of(Owner::Shared(paging)) {
-            tables.release_all(list, true);
+            tables.release_all(list);
         }
         Dropped::ALL
     }

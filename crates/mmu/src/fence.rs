@@ -18,14 +18,16 @@ pub(crate) enum Extent {
 impl Shadow {
     /// Carries out the guest's `sfence.vma` (or a remote fence), with `None` for x0: drops at
     /// least what the instruction orders ("Supervisor Memory-Management Fence Instruction").
+    ///
+    /// A local fence is carried out by the hart that executed it, a remote one by the harts that
+    /// the guest named, and either by all with [`Dropped::all_harts`].
     pub fn fence(&mut self, address: Option<GuestVirt>, asid: Option<u16>) -> Dropped {
-        self.tables.settle();
         self.statistics.fences += 1;
         match (address, asid) {
             (None, None) => self.drop_everything(),
             (None, Some(asid)) => self.fence_asid(asid),
             (Some(va), Some(asid)) => {
-                let mut dropped = Dropped::NONE;
+                let mut dropped = self.cached(Flush::Address(va));
                 let mut next = self.contexts.after(asid, None);
                 while let Some(slot) = next {
                     let satp = self.contexts.get(slot).satp;
@@ -36,18 +38,28 @@ impl Shadow {
                 }
                 dropped
             }
-            (Some(va), None) => self.drop_everywhere(va, Extent::GuestLeaf),
+            (Some(va), None) => {
+                let cached = self.cached(Flush::Address(va));
+                cached.and(self.drop_everywhere(va, Extent::GuestLeaf))
+            }
         }
     }
 
+    /// What a hart that fences may have cached though the shadow does not have it: another hart's
+    /// operation may have taken it away, and only that hart has forgotten it.
+    pub(crate) fn cached(&self, flush: Flush) -> Dropped {
+        let alone = self.current.len() == 1;
+        Dropped::local(if alone { Flush::None } else { flush })
+    }
+
     /// Drops the VS leaf of `va` in the current context of `hart`, and where it is shared for all,
-    /// if it can be executed: the next fetch asks [`Frames`](crate::Frames) anew.
+    /// if it can be executed: the next fetch asks [`Frames`](crate::Frames) anew. All harts carry
+    /// out what it dropped.
     ///
     /// # Panics
     ///
     /// When there is no such hart.
     pub fn drop_execute(&mut self, hart: usize, va: GuestVirt) -> Dropped {
-        self.tables.settle();
         let slot = self.current[hart];
         let canonical = self.contexts.get(slot).paging.is_canonical(va);
         if !canonical || self.fixed.overlaps(va, 1) {
@@ -63,16 +75,14 @@ impl Shadow {
             return Dropped::NONE;
         }
         self.set(step.place, self.empty(step.level, va));
-        Dropped {
-            flush: Flush::Address(va),
-            vs_executable: true,
-        }
+        Dropped::leaf(va, true)
     }
 
     /// Drops the leaf of `va` in every context, Bare ones too: the patched copy that it may map
-    /// (see [`Frames::mapped_copy`](crate::Frames::mapped_copy)) goes away.
+    /// (see [`Frames::mapped_copy`](crate::Frames::mapped_copy)) goes away. All harts carry out
+    /// what it dropped. If it drops nothing no hart has the copy cached: all have carried out what
+    /// took the leaf away, as it was executable.
     pub fn drop_copy(&mut self, va: GuestVirt) -> Dropped {
-        self.tables.settle();
         let dropped = self.drop_everywhere(va, Extent::ShadowLeaf);
         match self.contexts.find(BARE) {
             Some(slot) => dropped.and(self.drop_private(slot, va, Extent::ShadowLeaf)),
@@ -80,9 +90,9 @@ impl Shadow {
         }
     }
 
-    /// Drops all leaves of the VM: what was allowed to map some frame no longer is.
+    /// Drops all leaves of the VM: what was allowed to map some frame no longer is. All harts
+    /// carry it out, whatever was there: they may have cached what others dropped.
     pub fn flush_all(&mut self) -> Dropped {
-        self.tables.settle();
         self.drop_everything()
     }
 
@@ -93,7 +103,8 @@ impl Shadow {
         while let Some(slot) = next {
             let record = self.contexts.get(slot);
             if record.satp.asid() == asid && record.satp != BARE {
-                dropped = dropped.and(self.empty_context(slot, true));
+                dropped = dropped.and(self.cached(self.flush_of(slot)));
+                dropped = dropped.and(self.empty_context(slot));
             }
             next = self.contexts.after(asid, Some(slot));
         }
@@ -157,19 +168,17 @@ impl Shadow {
                     return Dropped::NONE;
                 }
                 self.set(step.place, empty);
-                let vs_executable = view == View::Vs && entry.is_executable();
-                return Dropped {
-                    flush: Flush::Address(va),
-                    vs_executable,
-                };
+                return Dropped::leaf(va, view == View::Vs && entry.is_executable());
             };
             if extent == Extent::GuestLeaf && entry.0 & PIECES != 0 {
                 self.set(step.place, self.empty(step.level, va));
                 self.release_tree(step.owner, table, step.level - 1);
-                let flush = self.flush_of_owner(step.owner);
+                // A hart that fences the guest's leaf later would find no pieces here, and by the
+                // address forget one of them alone.
                 return Dropped {
-                    flush,
+                    flush: self.flush_of_owner(step.owner),
                     vs_executable: view == View::Vs,
+                    all_harts: true,
                 };
             }
             step = step.down(table, va);

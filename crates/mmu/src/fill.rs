@@ -3,6 +3,7 @@
 use crate::entry::{Owner, PIECES, Step};
 use crate::flush::{Dropped, Flush};
 use crate::paging::{Paging, size};
+use crate::pool::Page;
 use crate::shadow::{Shadow, View};
 use crate::walk::{Access, GuestMemory, Kind, Translation};
 use core::fmt;
@@ -43,11 +44,14 @@ pub trait Frames {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
 pub enum Filled {
-    /// The leaf is in place: the access will succeed when the flush is done.
+    /// The leaf is in place: the access will succeed when the hart has carried this out.
     Installed(Dropped),
-    /// The leaf was in place: the hardware has an invalid entry in its TLB. To be followed by
-    /// `sfence.vma va, x0`.
-    Spurious,
+    /// There is no leaf yet: it will take the place of instructions that another hart may know of,
+    /// or of what another hart may drop without the lock. All harts carry this out; then walk and
+    /// fill again.
+    Cleared(Dropped),
+    /// The leaf was in place: the hardware has something else in its TLB, which the hart forgets.
+    Spurious(Flush),
     /// The page may be executed, but is not mapped readable: it is a patched copy, or the load is
     /// allowed by MXR. The monitor loads from [`Translation::address`] itself.
     ExecuteOnly,
@@ -67,6 +71,8 @@ pub enum FillError {
     BeyondSv39(GuestVirt),
     /// The translation does not allow the access, so it was made for another one.
     Rights,
+    /// The pool is used up: [`Shadow::make_room`], then walk and fill again.
+    Full,
 }
 
 impl fmt::Display for FillError {
@@ -84,6 +90,7 @@ impl fmt::Display for FillError {
                 )
             }
             FillError::Rights => write!(f, "the translation was made for another access"),
+            FillError::Full => write!(f, "the shadow pool is used up: make room"),
         }
     }
 }
@@ -147,11 +154,14 @@ impl Shadow {
     /// [`walk()`](crate::walk()) has found to be allowed and translated to `translation`.
     ///
     /// With several harts, whatever locks the shadow must be held from before that walk: a fence
-    /// between the two would come too early for what is filled here.
+    /// between the two would come too early for what is filled here. For fences that other harts
+    /// carry out without the lock see [`Shadow::unfill`].
     ///
     /// # Errors
     ///
-    /// When there is nothing that can be mapped; the shadow has not changed then.
+    /// When there is nothing that can be mapped; the shadow has not changed then. With
+    /// [`FillError::Full`] it may have: what was dropped is part of what [`Shadow::make_room`] drops,
+    /// before which the lock must not be given up.
     ///
     /// # Panics
     ///
@@ -165,7 +175,6 @@ impl Shadow {
         translation: &Translation,
         access: Access,
     ) -> Result<Filled, FillError> {
-        self.tables.settle();
         self.statistics.fills += 1;
         let slot = self.current[hart];
         let paging = self.contexts.get(slot).paging;
@@ -186,26 +195,16 @@ impl Shadow {
             Kind::Store if !given.write => return Ok(Filled::WriteProtected),
             _ => {}
         }
-        let mut dropped = Dropped::NONE;
-        // Each failure frees tables, in the end all but the roots, which leaves enough for one
-        // path (`minimum_pages`).
-        let spurious = loop {
-            match self.install(slot, view, va, &leaf, &mut dropped) {
-                Some(spurious) => break spurious,
-                None => dropped = dropped.and(self.reclaim()),
+        let filled = self.install(hart, view, va, &leaf)?;
+        if matches!(filled, Filled::Installed(_)) {
+            if given.write {
+                frames.mapped_writable(leaf.gpa, size(leaf.level));
             }
-        };
-        if spurious {
-            self.statistics.spurious += 1;
-            return Ok(Filled::Spurious);
+            if leaf.is_copy {
+                frames.mapped_copy(leaf.gpa, va.page());
+            }
         }
-        if given.write {
-            frames.mapped_writable(leaf.gpa, size(leaf.level));
-        }
-        if leaf.is_copy {
-            frames.mapped_copy(leaf.gpa, va.page());
-        }
-        Ok(Filled::Installed(dropped))
+        Ok(filled)
     }
 
     /// The leaf of one page, when the view may have it.
@@ -285,70 +284,96 @@ impl Shadow {
         })
     }
 
-    /// Puts `leaf` in; whether it was there already. `None` when the pool is empty, with the path
-    /// made as far as it went.
+    /// Puts `leaf` in, unless all harts have something to carry out first.
     fn install(
         &mut self,
-        slot: u16,
+        hart: usize,
         view: View,
         va: GuestVirt,
         leaf: &Leaf,
-        dropped: &mut Dropped,
-    ) -> Option<bool> {
-        let mut step = self.top(slot, view, va);
-        if !(leaf.shared && matches!(step.owner, Owner::Shared(_))) {
-            *dropped = dropped.and(self.make_private(slot, view, va));
-            step = self.top(slot, view, va);
+    ) -> Result<Filled, FillError> {
+        let slot = self.current[hart];
+        let mut dropped = self.claim(slot, view, va, leaf.shared);
+        if dropped.all_harts {
+            return Ok(Filled::Cleared(dropped));
         }
+        let mut step = self.top(slot, view, va);
         while step.level > leaf.level {
-            let table = self.descend(&mut step, view, va, dropped)?;
+            let table = self.descend(step, view, va, &mut dropped);
+            let table = table.ok_or(FillError::Full)?;
             if step.level == leaf.guest_level {
                 let pointer = self.get(step.place);
                 if pointer.0 & PIECES == 0 {
+                    self.note_pieces(step.owner);
                     self.set(step.place, Pte(pointer.0 | PIECES));
                 }
             }
             step = step.down(table, va);
         }
-        let old = self.get(step.place);
-        if old == leaf.pte {
-            return Some(true);
+        if self.get(step.place) == leaf.pte {
+            self.statistics.spurious += 1;
+            return Ok(Filled::Spurious(self.stale(hart, va)));
+        }
+        dropped = dropped.and(self.clear(step, view, va, leaf.pte));
+        let executes = view == View::Vs && leaf.pte.is_executable();
+        if executes && step.owner == Owner::Context(slot) {
+            // A hart may have come from a context that shares something else at this address.
+            let record = self.contexts.get_mut(slot);
+            if !core::mem::replace(&mut record.private_execute, true) {
+                dropped = dropped.and(Dropped::announced(Flush::None));
+            }
+        }
+        if dropped.all_harts {
+            return Ok(Filled::Cleared(dropped));
         }
         self.set(step.place, leaf.pte);
+        Ok(Filled::Installed(dropped))
+    }
+
+    /// What `hart` has in its TLB when it faults at `va` though the leaf is there: an invalid entry
+    /// that a fence of the address takes away, or a pointer, which takes a fence of everything.
+    fn stale(&mut self, hart: usize, va: GuestVirt) -> Flush {
+        let lost = self.tables.pointers_lost();
+        if core::mem::replace(&mut self.pointers_known[hart], lost) == lost {
+            Flush::Address(va)
+        } else {
+            Flush::All
+        }
+    }
+
+    /// Takes away what `pte` cannot simply be written over: tables, and instructions other than its
+    /// own. All harts forget those before there are others.
+    fn clear(&mut self, step: Step, view: View, va: GuestVirt, pte: Pte) -> Dropped {
+        let old = self.get(step.place);
         if let Some(table) = self.own_child(old) {
+            let all_harts = view == View::Vs || self.has_pieces(step.owner);
+            self.set(step.place, self.empty(step.level, va));
             self.release_tree(step.owner, table, step.level - 1);
-            let vs_executable = view == View::Vs;
-            let flush = self.flush_of_owner(step.owner);
-            *dropped = dropped.and(Dropped {
-                flush,
-                vs_executable,
-            });
-        } else if old.is_valid() {
-            let stays = old.address() == leaf.pte.address() && leaf.pte.is_executable();
-            let vs_executable = view == View::Vs && old.is_executable() && !stays;
-            *dropped = dropped.and(Dropped {
-                flush: Flush::Address(va),
-                vs_executable,
-            });
+            return Dropped {
+                flush: self.flush_of_owner(step.owner),
+                vs_executable: view == View::Vs,
+                all_harts,
+            };
         }
-        let is_private = step.owner == Owner::Context(slot);
-        if view == View::Vs && leaf.pte.is_executable() && is_private {
-            // The hart may have come from a context that shares something else at this address.
-            let record = self.contexts.get_mut(slot);
-            dropped.vs_executable |= !record.private_execute;
-            record.private_execute = true;
+        if !old.is_valid() {
+            return Dropped::NONE;
         }
-        Some(false)
+        let stays = old.address() == pte.address() && pte.is_executable();
+        let executed = view == View::Vs && old.is_executable() && !stays;
+        if executed {
+            self.set(step.place, self.empty(step.level, va));
+        }
+        Dropped::leaf(va, executed)
     }
 
     /// The table below the entry of `step`, made if there is none.
     fn descend(
         &mut self,
-        step: &mut Step,
+        step: Step,
         view: View,
         va: GuestVirt,
         dropped: &mut Dropped,
-    ) -> Option<crate::pool::Page> {
+    ) -> Option<Page> {
         let old = self.get(step.place);
         if let Some(table) = self.own_child(old) {
             return Some(table);
@@ -357,11 +382,11 @@ impl Shadow {
         self.set(step.place, self.tables.pointer(table));
         if old.is_valid() {
             // A larger leaf, or the way to the window that all roots begin with.
-            let vs_executable = view == View::Vs && old.is_executable();
-            let flush = self.flush_of_owner(step.owner);
+            let executed = view == View::Vs && old.is_leaf() && old.is_executable();
             *dropped = dropped.and(Dropped {
-                flush,
-                vs_executable,
+                flush: self.flush_of_owner(step.owner),
+                vs_executable: executed,
+                all_harts: executed,
             });
         }
         Some(table)

@@ -1,14 +1,21 @@
 //! Fences that a context catches up with when it is used again.
 //!
-//! A fence of one address in all address spaces concerns contexts that nobody uses at the moment.
-//! A kernel executes many such fences between two switches of context, and most of them find
-//! nothing. So the hart may carry them out in its current context alone, as long as it logs them:
-//! [`Shadow::switch_logged`] brings a context up to date before it becomes current.
+//! A fence of one address in all address spaces concerns contexts that the hart is not in at the
+//! moment. A kernel executes many such fences between two switches of context, and most of them find
+//! nothing. So a hart may carry them out in its current context alone, as long as it logs them:
+//! [`Shadow::switch_logged`] brings a context up to date before it becomes the hart's. What the
+//! contexts of a mode share is brought up to date in the same way when the hart comes to that mode.
+//!
+//! A fence is for the hart that executes it, so every hart has a log, and a context sees the fences
+//! of a hart when that hart comes.
 
+use crate::around::GROUP;
+use crate::entry::Owner;
 use crate::fence::Extent;
 use crate::flush::{Dropped, Flush};
-use crate::shadow::{BARE, Shadow, Switched};
-use isa::address::GuestVirt;
+use crate::shadow::{BARE, Shadow, SwitchError, Switched, shared_index};
+use alloc::boxed::Box;
+use isa::address::{GuestVirt, PAGE_SIZE};
 use isa::satp::Satp;
 
 /// The log of a hart.
@@ -21,83 +28,180 @@ pub struct FenceLog<'a> {
     pub addresses: &'a [u64],
 }
 
+/// How many of the fences that each hart has logged were carried out in each context, and in what
+/// the contexts of each mode share.
+pub(crate) struct Seen {
+    harts: usize,
+    /// For each slot, then for each mode that shares: a count for each hart. At last the counts of
+    /// the logs themselves, as they were last given.
+    counts: Box<[u64]>,
+}
+
+impl Seen {
+    pub(crate) fn new(slots: usize, harts: usize) -> Seen {
+        let rows = slots + 4;
+        Seen {
+            harts,
+            counts: alloc::vec![0; rows * harts].into_boxed_slice(),
+        }
+    }
+
+    fn rows(&self) -> usize {
+        self.counts.len() / self.harts
+    }
+
+    fn at(&self, owner: Owner, hart: usize) -> usize {
+        let row = match owner {
+            Owner::Context(slot) => usize::from(slot),
+            // What a Bare context shares is nothing, which has seen all.
+            Owner::Shared(paging) => {
+                shared_index(paging).map_or(self.rows() - 1, |index| self.rows() - 4 + index)
+            }
+        };
+        row * self.harts + hart
+    }
+
+    /// `owner` has seen `count` fences of `hart`. Gives what it had seen before.
+    fn advance(&mut self, owner: Owner, hart: usize, count: u64) -> u64 {
+        let at = self.at(owner, hart);
+        core::mem::replace(&mut self.counts[at], count)
+    }
+
+    /// The log of `hart` has `count` fences.
+    fn logged(&mut self, hart: usize, count: u64) {
+        let last = (self.rows() - 1) * self.harts;
+        self.counts[last + hart] = count;
+    }
+
+    /// There is a new context in `slot`. It is empty, so that it has seen what was logged; of the
+    /// harts that have logged more since they last gave their counts it will see that needlessly.
+    pub(crate) fn begin(&mut self, slot: u16) {
+        let last = (self.rows() - 1) * self.harts;
+        let first = usize::from(slot) * self.harts;
+        self.counts.copy_within(last..last + self.harts, first);
+    }
+}
+
 impl Shadow {
-    /// As [`Shadow::switch`], and carries out in the new context the fences that were logged since
-    /// it was last current. `None` when the mode of `satp` is reserved.
+    /// As [`Shadow::switch`], and carries out in the new context the fences that the hart has logged
+    /// since the context last saw them. The hart carries out what it dropped, and with
+    /// [`Dropped::all_harts`] the others too.
+    ///
+    /// # Errors
+    ///
+    /// See [`SwitchError`]; the hart stays in its context then.
     ///
     /// # Panics
     ///
     /// When there is no such hart.
-    pub fn switch_logged(&mut self, hart: usize, satp: Satp, log: FenceLog) -> Option<Switched> {
+    pub fn switch_logged(
+        &mut self,
+        hart: usize,
+        satp: Satp,
+        log: FenceLog,
+    ) -> Result<Switched, SwitchError> {
+        // Where the hart was, the fences were carried out when they were logged.
         let from = self.current[hart];
-        self.contexts.get_mut(from).fences_seen = log.count;
+        for owner in self.owners(from) {
+            self.seen.advance(owner, hart, log.count);
+        }
+        self.seen.logged(hart, log.count);
         let mut switched = self.switch(hart, satp)?;
-        let to = self.current[hart];
-        if to != from {
-            let modes = [from, to].map(|slot| self.contexts.get(slot).paging);
-            let dropped = self.catch_up(to, log, modes[0] != modes[1]);
+        for owner in self.owners(self.current[hart]) {
+            let dropped = self.catch_up(hart, owner, log);
             switched.dropped = switched.dropped.and(dropped);
         }
-        Some(switched)
+        switched.context = self.context(hart);
+        Ok(switched)
     }
 
-    /// The hart has gone to the context of `satp`, which is remembered, by itself: no fence had
-    /// been logged that the context had not seen. `None` when there is no such context.
+    /// The hart has gone to the context of `satp`, which is remembered, by itself: it had logged no
+    /// fence that the context had not seen. `None` when there is no such context.
     ///
     /// # Panics
     ///
     /// When there is no such hart.
     pub fn follow(&mut self, hart: usize, satp: Satp) -> Option<()> {
-        self.current[hart] = self.contexts.find(satp)?;
+        let slot = self.contexts.find(satp)?;
+        if slot != self.current[hart] {
+            self.enter(hart, slot);
+        }
         Some(())
     }
 
     /// Carries out a fence of `va` in all address spaces, as far as the current context of `hart`
-    /// is concerned. The caller logs it.
+    /// is concerned. The caller logs it. The hart carries out what it dropped, and with
+    /// [`Dropped::all_harts`] the others too.
     ///
     /// # Panics
     ///
     /// When there is no such hart.
     pub fn fence_current(&mut self, hart: usize, va: GuestVirt) -> Dropped {
-        self.tables.settle();
         self.statistics.fences += 1;
-        self.fence_in(self.current[hart], va)
+        let cached = self.cached(Flush::Address(va));
+        cached.and(self.fence_in(self.current[hart], va))
+    }
+
+    /// Takes back what [`Shadow::fill`] for `va` and [`Shadow::fill_around`] have just mapped in the
+    /// current context of `hart` and what it shares, as another hart has carried out a fence
+    /// without the lock since the guest's tables were walked. All harts carry out what it dropped,
+    /// for each may have cached what was mapped.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such hart.
+    pub fn unfill(&mut self, hart: usize, va: GuestVirt) -> Dropped {
+        let group = PAGE_SIZE * GROUP as u64;
+        let first = va.align_down(group);
+        let pages = (0..GROUP as u64).map(|page| first.add(page * PAGE_SIZE));
+        let dropped = pages.fold(Dropped::NONE, |dropped, page| {
+            dropped.and(self.fence_in(self.current[hart], page))
+        });
+        Dropped {
+            all_harts: true,
+            ..dropped
+        }
+    }
+
+    /// Whose entries the context in `slot` has.
+    fn owners(&self, slot: u16) -> [Owner; 2] {
+        let paging = self.contexts.get(slot).paging;
+        [Owner::Shared(paging), Owner::Context(slot)]
     }
 
     /// A fence of `va` in the context in `slot` and what it shares.
     fn fence_in(&mut self, slot: u16, va: GuestVirt) -> Dropped {
-        if self.contexts.get(slot).satp == BARE {
-            return Dropped::NONE;
-        }
-        let paging = self.contexts.get(slot).paging;
-        let shared = self.drop_shared(paging, va, Extent::GuestLeaf);
-        shared.and(self.drop_private(slot, va, Extent::GuestLeaf))
+        let owners = self.owners(slot).into_iter();
+        owners.fold(Dropped::NONE, |dropped, owner| {
+            dropped.and(self.fence_of(owner, va))
+        })
     }
 
-    /// Carries out in the context in `slot` what it has not seen. What it shares has seen all that
-    /// was logged by contexts of its mode (the monitor logs a fence without [`Shadow::fence_current`]
-    /// only where [`Context::private_upper`](crate::Context::private_upper) is not set); so it need not be dropped, when the log does not go back
-    /// far enough, unless the hart comes from another mode.
-    fn catch_up(&mut self, slot: u16, log: FenceLog, from_other_mode: bool) -> Dropped {
-        let seen = self.contexts.get(slot).fences_seen;
-        self.contexts.get_mut(slot).fences_seen = log.count;
+    /// A fence of `va` in what is `owner`'s.
+    fn fence_of(&mut self, owner: Owner, va: GuestVirt) -> Dropped {
+        match owner {
+            Owner::Shared(paging) => self.drop_shared(paging, va, Extent::GuestLeaf),
+            Owner::Context(slot) if self.contexts.get(slot).satp == BARE => Dropped::NONE,
+            Owner::Context(slot) => self.drop_private(slot, va, Extent::GuestLeaf),
+        }
+    }
+
+    /// Carries out what `owner` has not seen of the log of `hart`, or where that does not go back
+    /// far enough a fence of everything. What was dropped before by other harts `hart` has not
+    /// cached: it carried out each fence in its TLB when it logged it.
+    fn catch_up(&mut self, hart: usize, owner: Owner, log: FenceLog) -> Dropped {
+        let seen = self.seen.advance(owner, hart, log.count);
         let length = log.addresses.len() as u64;
         if log.count - seen > length {
-            let dropped = self.empty_context(slot, true);
-            if from_other_mode {
-                let paging = self.contexts.get(slot).paging;
-                return dropped.and(self.empty_shared(paging));
-            }
-            return dropped;
+            return match owner {
+                Owner::Shared(paging) => self.empty_shared(paging),
+                Owner::Context(slot) if self.contexts.get(slot).satp == BARE => Dropped::NONE,
+                Owner::Context(slot) => self.empty_context(slot),
+            };
         }
-        let mut dropped = Dropped::NONE;
-        for number in seen..log.count {
+        (seen..log.count).fold(Dropped::NONE, |dropped, number| {
             let va = GuestVirt(log.addresses[(number % length) as usize]);
-            dropped = dropped.and(self.fence_in(slot, va));
-        }
-        if dropped.flush != Flush::None {
-            dropped.flush = dropped.flush.and(self.flush_of(slot));
-        }
-        dropped
+            dropped.and(self.fence_of(owner, va))
+        })
     }
 }

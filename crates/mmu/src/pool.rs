@@ -1,8 +1,11 @@
 //! The pages that shadow tables are made of.
 //!
 //! The hardware walks these tables while they change, so every entry is an atomic and changes by
-//! one 64-bit store. A freed table keeps its entries until it is used again: a hart that still
-//! walks it sees what it might have cached, which a [`Flush`](crate::Flush) is about to end.
+//! one 64-bit store. A hart may walk a table long after the pointer to it is gone, for a fence of an
+//! address lets it keep pointers ("Supervisor Memory-Management Fence Instruction"). So a released
+//! table *rests* until every hart has forgotten it, and has no leaf of the guest meanwhile: a fence
+//! on a hart that still goes through it could not find that leaf. What leads to the monitor's window
+//! it keeps.
 
 use crate::paging::ENTRIES;
 use alloc::boxed::Box;
@@ -23,10 +26,28 @@ impl Table {
 }
 
 #[cfg(test)]
+impl Tables {
+    /// Where the tables are that may be taken at any time.
+    pub(crate) fn free(&self) -> std::collections::BTreeSet<u64> {
+        let first = Some(self.free.head);
+        let pages = core::iter::successors(first, |page| {
+            self.links.get(*page as usize).map(|link| link.after)
+        });
+        let pages = pages.take_while(|page| *page != END);
+        pages.map(|page| self.physical(Page(page)).0).collect()
+    }
+}
+
+#[cfg(test)]
 impl Table {
     /// What the hardware would read.
     pub(crate) fn word(&self, index: usize) -> u64 {
         self.0[index].load(Ordering::Relaxed)
+    }
+
+    /// What code that drops a leaf without the lock does.
+    pub(crate) fn zero(&self, index: usize) {
+        self.0[index].store(0, Ordering::Relaxed);
     }
 }
 
@@ -76,18 +97,25 @@ impl List {
 struct Link {
     before: u32,
     after: u32,
-    /// The table lies on the way to the monitor's window, under a root that may be in use.
-    leads_to_window: bool,
+    /// The table that this one began as a copy of: [`BLANK`] or [`UNKNOWN`] where there is none.
+    /// While it is free or rests, it is that copy again.
+    template: u32,
 }
+
+/// No template: the table began empty.
+const BLANK: u32 = END;
+/// Whatever was in the memory of the pool.
+const UNKNOWN: u32 = END - 1;
 
 /// The pool, with what is free in it.
 pub(crate) struct Tables {
     pool: Pool,
     links: Box<[Link]>,
     free: List,
-    /// Free, but a hart may have cached the way through them to the window: reused only when the
-    /// flush of the operation that freed them has been done, that is by the next operation.
+    /// Not in use, but a hart may have cached the way to them.
     resting: List,
+    /// How many pointers that a hart may have cached were taken out of tables.
+    pointers_lost: u64,
 }
 
 impl Tables {
@@ -95,7 +123,7 @@ impl Tables {
         let link = Link {
             before: END,
             after: END,
-            leads_to_window: false,
+            template: UNKNOWN,
         };
         let links = alloc::vec![link; pool.tables.len()].into_boxed_slice();
         let mut tables = Tables {
@@ -103,6 +131,7 @@ impl Tables {
             links,
             free: List::EMPTY,
             resting: List::EMPTY,
+            pointers_lost: 0,
         };
         let mut free = List::EMPTY;
         for page in (0..tables.links.len() as u32).rev() {
@@ -122,6 +151,16 @@ impl Tables {
         self.links.len() - self.free.len() - self.resting.len()
     }
 
+    /// Tables that are free, or will be when they have rested.
+    pub(crate) fn spare(&self) -> usize {
+        self.free.len() + self.resting.len()
+    }
+
+    /// Changes whenever a hart may have come to hold a pointer that the tables do not have.
+    pub(crate) fn pointers_lost(&self) -> u64 {
+        self.pointers_lost
+    }
+
     /// Takes a free table, as a copy of `template` or empty; `None` when none is free.
     pub(crate) fn take(&mut self, template: Option<Page>) -> Option<Page> {
         let page = Page(self.free.head);
@@ -131,47 +170,55 @@ impl Tables {
         let mut free = self.free;
         self.remove(&mut free, page);
         self.free = free;
-        for index in 0..ENTRIES {
-            let entry = template.map_or(Pte(0), |template| self.read(template, index));
-            self.table(page)[index].store(entry.0, Ordering::Relaxed);
+        let begins_as = template.map_or(BLANK, |template| template.0);
+        if self.links[page.0 as usize].template != begins_as {
+            self.links[page.0 as usize].template = begins_as;
+            self.blank(page);
         }
-        self.links[page.0 as usize].leads_to_window = template.is_some();
         Some(page)
     }
 
-    /// Frees a table that is in no list and that no hart has cached a way to the window through.
+    /// Makes `page` what it began as.
+    fn blank(&self, page: Page) {
+        let template = self.links[page.0 as usize].template;
+        for index in 0..ENTRIES {
+            let entry = match template {
+                BLANK => Pte(0),
+                template => self.read(Page(template), index),
+            };
+            self.table(page)[index].store(entry.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Frees a table that is in no list and that no hart has ever seen.
     pub(crate) fn give(&mut self, page: Page) {
         let mut free = self.free;
         self.push(&mut free, page);
         self.free = free;
     }
 
-    /// Takes `page` out of `owner` and frees it.
+    /// Lets `page`, which is in no list and to which nothing points any more, rest.
+    pub(crate) fn rest(&mut self, page: Page) {
+        self.blank(page);
+        let mut resting = self.resting;
+        self.push(&mut resting, page);
+        self.resting = resting;
+    }
+
+    /// Takes `page` out of `owner` and lets it rest.
     pub(crate) fn release(&mut self, owner: &mut List, page: Page) {
         self.remove(owner, page);
-        if self.links[page.0 as usize].leads_to_window {
-            let mut resting = self.resting;
-            self.push(&mut resting, page);
-            self.resting = resting;
-        } else {
-            self.give(page);
-        }
+        self.rest(page);
     }
 
-    /// Frees all tables of `owner`, of which those that lead to the window rest if `in_use`.
-    pub(crate) fn release_all(&mut self, owner: &mut List, in_use: bool) {
+    /// Lets all tables of `owner` rest.
+    pub(crate) fn release_all(&mut self, owner: &mut List) {
         while owner.head != END {
-            let page = Page(owner.head);
-            if in_use {
-                self.release(owner, page);
-            } else {
-                self.remove(owner, page);
-                self.give(page);
-            }
+            self.release(owner, Page(owner.head));
         }
     }
 
-    /// Makes the resting tables free. To be called when an operation begins.
+    /// Makes the resting tables free: no hart knows a way to them any more.
     pub(crate) fn settle(&mut self) {
         while self.resting.head != END {
             let page = Page(self.resting.head);
@@ -215,7 +262,12 @@ impl Tables {
     }
 
     /// Release order, so that a table is seen whole by whoever sees the pointer to it.
-    pub(crate) fn write(&self, page: Page, index: usize, pte: Pte) {
+    pub(crate) fn write(&mut self, page: Page, index: usize, pte: Pte) {
+        let old = self.read(page, index);
+        let was_pointer = old.is_valid() && !old.is_leaf();
+        if was_pointer && (old.address() != pte.address() || !pte.is_valid()) {
+            self.pointers_lost += 1;
+        }
         self.table(page)[index].store(pte.0, Ordering::Release);
     }
 

@@ -2,6 +2,7 @@
 
 use crate::context::{Contexts, Slots};
 use crate::flush::{Dropped, Flush};
+use crate::log::Seen;
 use crate::paging::{ENTRIES, Paging, index};
 use crate::pool::{List, Page, Pool, Tables};
 use crate::window::{Fixed, Window};
@@ -90,8 +91,9 @@ pub struct Context {
     /// VS executable leaves may be there that other contexts of the same mode do not have: what is
     /// remembered by the address of an instruction is not valid across a switch to or from here.
     pub private_execute: bool,
-    /// The VS view has entries of its own where other contexts of the mode may share some: who
-    /// drops a leaf by walking from the root may miss a shared one.
+    /// The VS view may have entries of its own where other contexts of the mode share some: who
+    /// drops a leaf by walking from the root may miss a shared one, so that no hart may do that here.
+    /// It becomes set with [`Dropped::vs_executable`] for all harts, which then look again.
     pub private_upper: bool,
 }
 
@@ -101,10 +103,30 @@ pub struct Context {
 pub struct Switched {
     /// Where the hart is now.
     pub context: Context,
-    /// What was dropped to make room. `vs_executable` is set too when an address may hold another
-    /// instruction here than where the hart was.
+    /// What was dropped to catch up. `vs_executable` is set too, for this hart alone, when an
+    /// address may hold another instruction here than where the hart was.
     pub dropped: Dropped,
 }
+
+/// Why a hart stays where it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SwitchError {
+    /// The mode of the guest's `satp` is reserved, which its WARL rule keeps a hart from having.
+    Reserved,
+    /// There is no slot or no table for another context: [`Shadow::make_room`], then again.
+    Full,
+}
+
+impl fmt::Display for SwitchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SwitchError::Reserved => "the mode of satp is reserved",
+            SwitchError::Full => "there is no room for another context: make some",
+        })
+    }
+}
+
+impl core::error::Error for SwitchError {}
 
 /// Counts since the shadow was made.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -139,6 +161,8 @@ pub(crate) struct Shared {
     /// The entries that lead to more than the window.
     pub(crate) used: Slots,
     pub(crate) tables: List,
+    /// A guest's leaf is or was shadowed in pieces here.
+    pub(crate) pieces: bool,
 }
 
 const UPPER: usize = ENTRIES / 2;
@@ -166,9 +190,8 @@ impl Shared {
 
 /// A software TLB in the form of hardware page tables.
 ///
-/// After each operation that returns a [`Flush`], the monitor carries it out before the next
-/// operation: tables that the hardware may still hold a way through are reused only then. The same
-/// goes for writing the `satp` of a new [`Context`].
+/// After each operation that returns a [`Dropped`], the monitor carries it out before the next
+/// operation, on one hart or on all as [`Dropped::all_harts`] says.
 pub struct Shadow {
     pub(crate) tables: Tables,
     pub(crate) fixed: Fixed,
@@ -180,17 +203,22 @@ pub struct Shadow {
     pub(crate) leaf_bits: u64,
     has_asids: bool,
     clock: u64,
+    /// Which of the logged fences have been carried out where.
+    pub(crate) seen: Seen,
+    /// The count of lost pointers up to which each hart has none of them in its TLB.
+    pub(crate) pointers_known: Box<[u64]>,
     pub(crate) statistics: Statistics,
 }
 
 impl Shadow {
-    /// Pages that a pool must have for `harts` harts, so that the tables for one address can
-    /// always be made: three for the window, four for the path, three at most that are shared, lead
-    /// to the window and so are not reused at once; and for each hart two roots and four tables
-    /// under them that lead to the window.
+    /// Pages that a pool must have for `harts` harts, so that after [`Shadow::make_room`] each can
+    /// complete an instruction: three for the window; and for each hart two roots and the tables for
+    /// four pages at most, two that the instruction lies in and two that it accesses, where either
+    /// pair has four tables below the root for its first page and three more for its second, as
+    /// neighbours differ below the root.
     #[must_use]
     pub const fn minimum_pages(harts: usize) -> usize {
-        10 + 6 * harts
+        3 + 16 * harts
     }
 
     /// A shadow with every hart in the Bare context.
@@ -225,6 +253,7 @@ impl Shadow {
                     }),
                     used: Slots::default(),
                     tables: List::EMPTY,
+                    pieces: false,
                 }),
             ),
             tables,
@@ -234,6 +263,8 @@ impl Shadow {
             leaf_bits: config.leaf_bits,
             has_asids,
             clock: 0,
+            seen: Seen::new(slots, harts),
+            pointers_known: alloc::vec![0; harts].into_boxed_slice(),
             statistics: Statistics::default(),
         };
         let roots = shadow.take_roots(Paging::Bare);
@@ -279,60 +310,61 @@ impl Shadow {
             satp_vs: satp(View::Vs, asid),
             satp_vu: satp(View::Vu, if self.has_asids { asid + 1 } else { 0 }),
             private_execute: record.private_execute,
-            private_upper: record.private[View::Vs as usize].has_upper(),
+            private_upper: record.private_upper,
         }
     }
 
-    /// Takes `hart` to the context of the guest's `satp`, as it was left if it is remembered.
-    /// `None` when its mode is reserved.
+    /// Takes `hart` to the context of the guest's `satp`, as it was left if it is remembered. The
+    /// hart carries out what it dropped.
+    ///
+    /// # Errors
+    ///
+    /// See [`SwitchError`]; the hart stays in its context then.
     ///
     /// # Panics
     ///
     /// When there is no such hart.
-    pub fn switch(&mut self, hart: usize, satp: Satp) -> Option<Switched> {
-        self.tables.settle();
-        let paging = Paging::of(satp)?;
+    pub fn switch(&mut self, hart: usize, satp: Satp) -> Result<Switched, SwitchError> {
+        let paging = Paging::of(satp).ok_or(SwitchError::Reserved)?;
         let satp = if paging == Paging::Bare {
             Satp(0)
         } else {
             satp
         };
         let from = self.current[hart];
-        let (to, mut dropped) = match self.contexts.find(satp) {
-            Some(slot) => (slot, Dropped::NONE),
-            None => self.create(satp, paging),
+        let to = match self.contexts.find(satp) {
+            Some(slot) => slot,
+            None => self.create(satp, paging).ok_or(SwitchError::Full)?,
         };
+        let mut dropped = Dropped::NONE;
         if to != from {
             let [one, two] = [self.contexts.get(from), self.contexts.get(to)];
-            dropped.vs_executable |=
+            dropped.vs_executable =
                 one.private_execute || two.private_execute || one.paging != two.paging;
         }
-        self.clock += 1;
-        self.contexts.get_mut(to).used = self.clock;
-        self.current[hart] = to;
-        Some(Switched {
+        self.enter(hart, to);
+        Ok(Switched {
             context: self.context(hart),
             dropped,
         })
     }
 
-    /// A new context, in a vacant slot or that of the one unused for longest.
-    fn create(&mut self, satp: Satp, paging: Paging) -> (u16, Dropped) {
-        let mut dropped = Dropped::NONE;
-        if self.contexts.vacant().is_none() {
-            dropped = dropped.and(self.reclaim());
-        }
-        let roots = loop {
-            match self.take_roots(paging) {
-                Some(roots) => break roots,
-                None => dropped = dropped.and(self.reclaim()),
-            }
-        };
-        // There are more slots than harts, so one is vacant or was evicted above.
-        let slot = self.contexts.vacant().expect("a slot for a context");
+    /// Makes the context in `slot` that of `hart`.
+    pub(crate) fn enter(&mut self, hart: usize, slot: u16) {
+        self.clock += 1;
+        self.contexts.get_mut(slot).used = self.clock;
+        self.current[hart] = slot;
+    }
+
+    /// A new context; `None` when there is no room for it. There are more slots than harts, so
+    /// that [`Shadow::make_room`] always finds one in which no hart is.
+    fn create(&mut self, satp: Satp, paging: Paging) -> Option<u16> {
+        let slot = self.contexts.vacant()?;
+        let roots = self.take_roots(paging)?;
         self.contexts.insert(slot, satp, paging, roots);
+        self.seen.begin(slot);
         self.statistics.created += 1;
-        (slot, dropped)
+        Some(slot)
     }
 
     /// The two roots of a context that has nothing of its own yet.
@@ -343,7 +375,8 @@ impl Shadow {
             self.tables.give(vs);
             return None;
         };
-        if let Some(shared) = self.shared(paging) {
+        if let Some(index) = shared_index(paging) {
+            let shared = &self.shared[index];
             for slot in shared.used.iter() {
                 self.tables.write(vs, slot, shared.top(slot));
             }

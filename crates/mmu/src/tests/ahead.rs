@@ -85,7 +85,7 @@ fn a_logged_fence_reaches_what_another_mode_shares() {
         let _ = guest.shadow.fence_current(0, GuestVirt(HIGH));
         // Neither the context that filled it nor a new one may have it.
         let new = guest.memory.space(SV39, 3);
-        assert_eq!(switch(&mut guest, new, count, HIGH), Flush::All);
+        assert_ne!(switch(&mut guest, new, count, HIGH), Flush::None);
         assert_eq!(guest.rights(View::Vs, HIGH), 0);
         switch(&mut guest, first, count, HIGH);
         assert_eq!(guest.rights(View::Vs, HIGH), 0);

@@ -113,6 +113,7 @@ fn only_a_fence_for_all_asids_drops_a_global_page() {
     let expected = Dropped {
         flush: Flush::Address(GuestVirt(HIGH)),
         vs_executable: true,
+        all_harts: true,
     };
     assert_eq!(dropped, expected);
     assert_eq!(present(&guest), [true, true, true, false]);
@@ -153,7 +154,8 @@ fn a_fence_in_a_superpage_drops_all_pieces_of_it() {
         dropped,
         Dropped {
             flush: Flush::Asid { first: 3 },
-            vs_executable: true
+            vs_executable: true,
+            all_harts: true,
         }
     );
     for va in [VA, VA + 0x1000, VA + 0x1f_f000] {
@@ -220,7 +222,8 @@ fn dropping_a_copy_takes_its_leaf_from_every_context() {
         dropped,
         Dropped {
             flush: Flush::Address(GuestVirt(gpa)),
-            vs_executable: true
+            vs_executable: true,
+            all_harts: true,
         }
     );
     for satp in spaces {

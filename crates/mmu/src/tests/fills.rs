@@ -119,7 +119,10 @@ fn a_second_fill_of_the_same_leaf_is_spurious() {
     let mut guest = Guest::paged(SV48);
     guest.memory.map(guest.satp, VA, 0, GPA, RW | AD);
     guest.install(VA, from_vs(Kind::Store));
-    assert_eq!(guest.fault(VA, from_vs(Kind::Store)), Ok(Filled::Spurious));
+    assert_eq!(
+        guest.fault(VA, from_vs(Kind::Store)),
+        Ok(Filled::Spurious(Flush::Address(GuestVirt(VA))))
+    );
     assert_eq!(guest.shadow.statistics().spurious, 1);
 }
 
@@ -255,7 +258,7 @@ fn pages_give_way_to_a_superpage_and_their_table_is_freed() {
 
 #[test]
 fn bare_maps_all_ram_for_both_views_in_superpages() {
-    let mut guest = Guest::new(16);
+    let mut guest = Guest::new(19);
     for (view, access) in [
         (View::Vs, from_vs(Kind::Fetch)),
         (View::Vu, from_vu(Kind::Store)),

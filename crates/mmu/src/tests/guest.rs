@@ -5,7 +5,7 @@ use super::memory::Memory;
 use super::{config, pool};
 use crate::fill::{FillError, Filled};
 use crate::flush::{Dropped, Flush};
-use crate::shadow::{Shadow, Switched, View};
+use crate::shadow::{Shadow, SwitchError, Switched, View};
 use crate::walk::{Access, Fault, walk};
 use isa::address::GuestVirt;
 use isa::pte::Pte;
@@ -39,12 +39,39 @@ impl Guest {
 
     pub(crate) fn switch(&mut self, satp: Satp) -> Switched {
         self.satp = satp;
-        self.shadow.switch(0, satp).expect("a mode")
+        self.shadow.settle();
+        match self.shadow.switch(0, satp) {
+            Err(SwitchError::Full) => {
+                let room = self.shadow.make_room();
+                self.shadow.settle();
+                let mut switched = self.shadow.switch(0, satp).expect("room");
+                switched.dropped = switched.dropped.and(room);
+                switched
+            }
+            switched => switched.expect("a mode"),
+        }
     }
 
-    /// A fault at `va`: walk and fill.
+    /// A fault at `va`: walk and fill, and again after what has to be done for the fill. It gives
+    /// all that was dropped.
     pub(crate) fn fault(&mut self, va: u64, access: Access) -> Result<Filled, FillError> {
         let va = GuestVirt(va);
+        let mut before = Dropped::NONE;
+        loop {
+            self.shadow.settle();
+            match self.fill(va, access) {
+                Ok(Filled::Cleared(dropped)) => before = before.and(dropped),
+                Err(FillError::Full) => before = before.and(self.shadow.make_room()),
+                Ok(Filled::Installed(dropped)) => {
+                    return Ok(Filled::Installed(before.and(dropped)));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// One walk and one fill.
+    pub(crate) fn fill(&mut self, va: GuestVirt, access: Access) -> Result<Filled, FillError> {
         let translation = self.translate(va.0, access).expect("a translation");
         self.shadow
             .fill(&self.memory, &self.frames, 0, va, &translation, access)
@@ -79,6 +106,7 @@ impl Guest {
     }
 
     pub(crate) fn fence(&mut self, va: Option<u64>, asid: Option<u16>) -> Flush {
+        self.shadow.settle();
         self.shadow.fence(va.map(GuestVirt), asid).flush
     }
 }

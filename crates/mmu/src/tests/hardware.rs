@@ -3,7 +3,7 @@
 
 use crate::flush::Flush;
 use crate::paging::index;
-use crate::pool::Pool;
+use crate::pool::{Pool, Table};
 use isa::address::{GuestVirt, PAGE_SIZE};
 use isa::pte::Pte;
 use isa::satp::{Satp, levels};
@@ -58,10 +58,7 @@ impl Hardware {
             return None;
         }
         loop {
-            let number = table
-                .checked_sub(self.pool.physical.0)
-                .map(|bytes| bytes / PAGE_SIZE);
-            let in_pool = number.and_then(|number| self.pool.tables.get(number as usize));
+            let in_pool = table_at(self.pool, table);
             let prefix = va.0 >> (12 + 9 * level);
             let entry = *hart
                 .cache
@@ -73,16 +70,66 @@ impl Hardware {
             if !entry.is_valid() {
                 return None;
             }
-            let outside = !(self.pool.physical.0
-                ..self.pool.physical.0 + self.pool.tables.len() as u64 * PAGE_SIZE)
-                .contains(&entry.address());
-            if entry.is_leaf() || outside {
+            if entry.is_leaf() || table_at(self.pool, entry.address()).is_none() {
                 return Some((entry, level));
             }
             assert!(level > 0, "a pointer at the last level");
             table = entry.address();
             level -= 1;
         }
+    }
+
+    /// The same as memory has it.
+    pub(crate) fn peek(&self, satp: u64, va: u64) -> Option<(Pte, u32)> {
+        let (_, entry, level) = self.path(satp, va).pop()?;
+        entry.is_valid().then_some((entry, level))
+    }
+
+    /// The entries that a walk in memory finds: table, entry, level.
+    fn path(&self, satp: u64, va: u64) -> Vec<(&'static Table, Pte, u32)> {
+        let mut path = Vec::new();
+        let satp = Satp(satp);
+        let mut table = satp.root().0;
+        let mut level = levels(satp.mode()).expect("a paged mode") - 1;
+        let above = (va as i64) >> (12 + 9 * (level + 1) - 1);
+        while let Some(words) = table_at(self.pool, table).filter(|_| [0, -1].contains(&above)) {
+            let entry = Pte(words.word(index(GuestVirt(va), level)));
+            path.push((words, entry, level));
+            if !entry.is_valid() || entry.is_leaf() {
+                break;
+            }
+            table = entry.address();
+            level -= u32::from(level > 0);
+        }
+        path
+    }
+
+    /// What the trap gate does without the lock for a fence of `va`: drops the leaf under the root
+    /// in `satp`. `None` when it leaves that to the monitor, as it does where an entry on the way has
+    /// one of the bits of `slow` or the leaf is large; else whether there was a leaf.
+    pub(crate) fn drop_leaf(&self, satp: u64, va: u64, slow: u64) -> Option<bool> {
+        let path = self.path(satp, va);
+        let slow_entry = |(_, entry, _): &(&Table, Pte, u32)| entry.0 & (slow | Pte::G) != 0;
+        let valid = path.iter().filter(|(_, entry, _)| entry.is_valid());
+        if path.is_empty() || valid.clone().any(slow_entry) {
+            return None;
+        }
+        match path.last() {
+            Some((_, entry, level)) if entry.is_leaf() && entry.is_valid() && *level > 0 => None,
+            Some((table, entry, _)) if entry.is_valid() => {
+                table.zero(index(GuestVirt(va), 0));
+                Some(true)
+            }
+            _ => Some(false),
+        }
+    }
+
+    /// The tables of the pool that harts may walk without reading a pointer to them.
+    pub(crate) fn cached_tables(&self) -> impl Iterator<Item = u64> {
+        let cached = self.harts.iter().flat_map(|hart| hart.cache.values());
+        cached
+            .filter(|entry| entry.is_valid() && !entry.is_leaf())
+            .map(|entry| entry.address())
     }
 
     /// Forgets what it has read of `level` for `va`.
@@ -94,20 +141,25 @@ impl Hardware {
         }
     }
 
-    /// Carries out `flush` on every hart. A fence of an address leaves pointers in place: it orders
+    /// Carries out `flush` on one hart. A fence of an address leaves pointers in place: it orders
     /// only leaves, and what was not valid.
-    pub(crate) fn flush(&mut self, flush: Flush) {
-        for hart in &mut self.harts {
-            hart.cache
-                .retain(|(asid, level, prefix), entry| match flush {
-                    Flush::None => true,
-                    Flush::Address(va) => {
-                        let pointer = entry.is_valid() && !entry.is_leaf();
-                        pointer || va.0 >> (12 + 9 * *level) != *prefix
-                    }
-                    Flush::Asid { first } => *asid != first && *asid != first + 1,
-                    Flush::All => false,
-                });
-        }
+    pub(crate) fn flush(&mut self, hart: usize, flush: Flush) {
+        self.harts[hart]
+            .cache
+            .retain(|(asid, level, prefix), entry| match flush {
+                Flush::None => true,
+                Flush::Address(va) => {
+                    let pointer = entry.is_valid() && !entry.is_leaf();
+                    pointer || va.0 >> (12 + 9 * *level) != *prefix
+                }
+                Flush::Asid { first } => *asid != first && *asid != first + 1,
+                Flush::All => false,
+            });
     }
+}
+
+/// The table of the pool at a physical address.
+fn table_at(pool: Pool, physical: u64) -> Option<&'static Table> {
+    let number = physical.checked_sub(pool.physical.0)? / PAGE_SIZE;
+    pool.tables.get(number as usize)
 }

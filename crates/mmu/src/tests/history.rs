@@ -1,5 +1,8 @@
-//! What the architecture allows a TLB to hold: for each address, all that it has led to since the
-//! last fence that subsumes it.
+//! What the architecture allows the TLB of a hart to hold: for each address, all that it has led to
+//! since the last fence of that hart that subsumes it.
+//!
+//! A translation that one hart may cache every hart may: the harts of a guest are taken to mean the
+//! same by a value of `satp`.
 
 use super::memory::Memory;
 use super::naive::{self, Leaf};
@@ -14,8 +17,8 @@ use std::vec::Vec;
 /// A model of all TLBs of a guest, for the addresses in `probes`.
 pub(crate) struct History {
     pub(crate) probes: Vec<u64>,
-    /// By the guest's `satp` and the address.
-    seen: BTreeMap<(u64, u64), Vec<Leaf>>,
+    /// For each hart, by the guest's `satp` and the address.
+    seen: Vec<BTreeMap<(u64, u64), Vec<Leaf>>>,
 }
 
 /// Whether a leaf of the guest may stand behind a shadow leaf with `rights` in `view`.
@@ -38,10 +41,10 @@ fn gives(leaf: &Leaf, view: View, rights: u64) -> bool {
 }
 
 impl History {
-    pub(crate) fn new(probes: Vec<u64>) -> History {
+    pub(crate) fn new(probes: Vec<u64>, harts: usize) -> History {
         History {
             probes,
-            seen: BTreeMap::new(),
+            seen: std::vec![BTreeMap::new(); harts],
         }
     }
 
@@ -53,17 +56,19 @@ impl History {
         let read = |at| memory.read_pte(GuestPhys(at));
         for probe in &self.probes {
             if let Ok(leaf) = naive::leaf(&read, satp.0, *probe) {
-                let seen = self.seen.entry((satp.0, *probe)).or_default();
-                if !seen.contains(&leaf) {
-                    seen.push(leaf);
+                for seen in &mut self.seen {
+                    let seen = seen.entry((satp.0, *probe)).or_default();
+                    if !seen.contains(&leaf) {
+                        seen.push(leaf);
+                    }
                 }
             }
         }
     }
 
-    /// The guest fences.
-    pub(crate) fn fence(&mut self, address: Option<u64>, asid: Option<u16>) {
-        for ((satp, probe), seen) in &mut self.seen {
+    /// A hart of the guest fences.
+    pub(crate) fn fence(&mut self, hart: usize, address: Option<u64>, asid: Option<u16>) {
+        for ((satp, probe), seen) in &mut self.seen[hart] {
             seen.retain(|leaf| {
                 let covers = |va: u64| va & !(leaf.bytes - 1) == *probe & !(leaf.bytes - 1);
                 let this_address = address.is_none_or(covers);
@@ -73,13 +78,19 @@ impl History {
         }
     }
 
-    /// Where `probe` may lead in `view` of `satp` with all of `rights`.
-    pub(crate) fn targets(&self, satp: Satp, view: View, probe: u64, rights: u64) -> Vec<u64> {
+    /// Where `probe` may lead on a hart in `view` of `satp` with all of `rights`.
+    pub(crate) fn targets(
+        &self,
+        hart: usize,
+        satp: Satp,
+        view: View,
+        probe: u64,
+        rights: u64,
+    ) -> Vec<u64> {
         if satp.mode() == 0 {
             return [probe].into();
         }
-        let same_mode = self
-            .seen
+        let same_mode = self.seen[hart]
             .iter()
             .filter(|((other, va), _)| *va == probe && Satp(*other).mode() == satp.mode());
         let leaves = same_mode.flat_map(|((other, _), seen)| {

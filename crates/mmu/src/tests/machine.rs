@@ -7,11 +7,12 @@ use super::history::History;
 use super::memory::Memory;
 use super::naive::{self, Wish};
 use super::{WINDOW, WINDOW_ENTRIES, config, pool};
+use crate::entry::PIECES;
 use crate::fill::{FillError, Filled, Frame, Frames};
 use crate::flush::{Dropped, Flush};
 use crate::log::FenceLog;
 use crate::paging::size;
-use crate::shadow::{Config, Shadow, View};
+use crate::shadow::{Config, Context, Shadow, SwitchError, View};
 use crate::walk::{Access, GuestMemory, Kind, walk};
 use isa::address::{GuestPhys, GuestVirt};
 use isa::pte::Pte;
@@ -25,20 +26,45 @@ pub(crate) struct Machine {
     pub(crate) shadow: Shadow,
     hardware: Hardware,
     history: History,
-    /// The guest's `satp` of each hart.
-    satps: Vec<Satp>,
-    /// The fences of an address in all spaces, where contexts that are not current see them late.
-    log: Option<Vec<u64>>,
-    fences: u64,
-    /// What each hart has executed in VS, by virtual address: host addresses.
-    executed: Vec<BTreeMap<u64, u64>>,
+    harts: Vec<Hart>,
+    /// Fences of an address in all spaces are logged, and contexts that are not current see them late.
+    logs: bool,
+    /// What another hart does during the next fill.
+    pub(crate) race: Option<Race>,
     /// Accesses that ended in memory.
     pub(crate) done: usize,
 }
 
-/// How often a hart may fault on one access: for the fill, for an invalid entry that the hardware
-/// has cached, for a copy to be dropped, and once more for each of these.
-const PATIENCE: usize = 6;
+/// A hart of the guest, and what the monitor remembers for it.
+#[derive(Clone)]
+struct Hart {
+    /// The guest's.
+    satp: Satp,
+    /// The hardware's.
+    context: Context,
+    /// Where it may go by itself.
+    table: Vec<(Satp, Context)>,
+    log: [u64; 3],
+    fences: u64,
+    /// The fences that all contexts in the table have seen.
+    fences_seen: u64,
+    /// What it has executed in VS, by virtual address: host addresses.
+    executed: BTreeMap<u64, u64>,
+}
+
+/// A hart writes the guest's tables and fences without the lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Race {
+    pub(crate) hart: usize,
+    pub(crate) at: u64,
+    pub(crate) pte: u64,
+    pub(crate) va: u64,
+}
+
+/// How often a hart may fault on one access: for the fill, for what other harts must know before, for
+/// stale entries that the hardware has cached, for a copy to be dropped, for room, for a race, and once
+/// more for most of these.
+const PATIENCE: usize = 16;
 
 impl Machine {
     pub(crate) fn new(pages: usize, harts: usize, asid_bits: u32, probes: Vec<u64>) -> Machine {
@@ -50,120 +76,246 @@ impl Machine {
         let shadow = Shadow::new(pool, &config).expect("a shadow");
         let mut hardware = Hardware::new(pool, harts);
         hardware.fence_on_switch = shadow.needs_fence_on_switch();
+        let hart = Hart {
+            satp: Satp(0),
+            context: shadow.context(0),
+            table: Vec::new(),
+            log: [0; 3],
+            fences: 0,
+            fences_seen: 0,
+            executed: BTreeMap::new(),
+        };
         Machine {
             memory: Memory::default(),
             keeper: Keeper::default(),
             shadow,
             hardware,
-            history: History::new(probes),
-            satps: std::vec![Satp(0); harts],
-            executed: std::vec![BTreeMap::new(); harts],
-            log: None,
-            fences: 0,
+            history: History::new(probes, harts),
+            harts: std::vec![hart; harts],
+            logs: false,
+            race: None,
             done: 0,
         }
     }
 
-    /// Logs fences instead of carrying them out in all contexts, on the one hart that there is.
+    /// Logs fences instead of carrying them out in all contexts.
     pub(crate) fn log_fences(&mut self) {
-        self.log = Some(std::vec![0; 3]);
+        self.logs = true;
     }
 
     /// The guest has written its tables.
     pub(crate) fn record(&mut self) {
-        for satp in &self.satps {
-            self.history.record(&self.memory, *satp);
+        for hart in &self.harts {
+            self.history.record(&self.memory, hart.satp);
         }
     }
 
-    pub(crate) fn switch(&mut self, hart: usize, satp: Satp) {
-        self.satps[hart] = satp;
-        let switched = match &self.log {
-            Some(addresses) => {
-                let log = FenceLog {
-                    count: self.fences,
-                    addresses,
-                };
-                self.shadow.switch_logged(hart, satp, log)
+    /// A hart comes to the monitor, which takes the lock.
+    fn enter(&mut self, hart: usize) {
+        let satp = self.harts[hart].satp;
+        self.shadow.follow(hart, satp).expect("a context");
+    }
+
+    /// The hart goes back to the guest, where it may go to this context again by itself.
+    fn leave(&mut self, number: usize) {
+        let context = self.shadow.context(number);
+        let hart = &mut self.harts[number];
+        hart.context = context;
+        if context.private_execute || hart.satp.mode() == 0 || !self.logs {
+            hart.table.clear();
+        } else if hart.fences_seen == hart.fences && !context.private_upper {
+            hart.table.retain(|(satp, _)| *satp != hart.satp);
+            hart.table.push((hart.satp, context));
+        }
+    }
+
+    pub(crate) fn switch(&mut self, number: usize, satp: Satp) {
+        self.enter(number);
+        let switched = loop {
+            let hart = &self.harts[number];
+            let log = FenceLog {
+                count: hart.fences,
+                addresses: &hart.log,
+            };
+            let switched = match self.logs {
+                true => self.shadow.switch_logged(number, satp, log),
+                false => self.shadow.switch(number, satp),
+            };
+            match switched {
+                Err(SwitchError::Full) => self.make_room(),
+                other => break other.expect("a mode"),
             }
-            None => self.shadow.switch(hart, satp),
         };
-        let switched = switched.expect("a mode");
-        self.apply(switched.dropped);
+        let hart = &mut self.harts[number];
+        if hart.fences_seen != hart.fences || hart.satp.mode() != satp.mode() {
+            hart.table.clear();
+            hart.fences_seen = hart.fences;
+        }
+        hart.satp = satp;
+        self.apply(number, switched.dropped);
+        self.leave(number);
         self.record();
     }
 
-    pub(crate) fn fence(&mut self, address: Option<u64>, asid: Option<u16>) {
-        self.history.fence(address, asid);
-        let dropped = match (&mut self.log, address, asid) {
-            (Some(log), Some(va), None) => {
-                let length = log.len() as u64;
-                log[(self.fences % length) as usize] = va;
-                self.fences += 1;
-                self.shadow.fence_current(0, GuestVirt(va))
+    /// A routine goes to the context of `satp` without the monitor, if it may.
+    pub(crate) fn hop(&mut self, number: usize, satp: Satp) {
+        let hart = &mut self.harts[number];
+        let entry = hart.table.iter().find(|(of, _)| *of == satp);
+        if let Some((satp, context)) = entry.filter(|_| hart.fences == hart.fences_seen) {
+            (hart.satp, hart.context) = (*satp, *context);
+            self.record();
+        }
+    }
+
+    /// A fence on each of `harts`, which the first or another asks for.
+    pub(crate) fn fence(&mut self, harts: &[usize], address: Option<u64>, asid: Option<u16>) {
+        for hart in harts {
+            self.history.fence(*hart, address, asid);
+        }
+        self.enter(harts[0]);
+        let dropped = match (address, asid) {
+            (Some(va), None) if self.logs && harts.len() == 1 => {
+                self.log(harts[0], va);
+                self.shadow.fence_current(harts[0], GuestVirt(va))
             }
             _ => self.shadow.fence(address.map(GuestVirt), asid),
         };
-        self.apply(dropped);
+        for hart in &harts[1..] {
+            self.forget(*hart, dropped);
+        }
+        self.apply(harts[0], dropped);
+        self.leave(harts[0]);
         self.record();
+    }
+
+    fn log(&mut self, hart: usize, va: u64) {
+        let hart = &mut self.harts[hart];
+        hart.log[(hart.fences % 3) as usize] = va;
+        hart.fences += 1;
+    }
+
+    /// A fence of `va` on one hart, without the monitor if it may: whether it was.
+    pub(crate) fn gate_fence(&mut self, number: usize, va: u64) -> bool {
+        let hart = &self.harts[number];
+        let context = hart.context;
+        if !self.logs || context.private_upper || hart.satp.mode() == 0 {
+            return false;
+        }
+        let vs = self
+            .hardware
+            .drop_leaf(context.satp_vs, va, PIECES | Pte::X);
+        let Some(in_vs) = vs else { return false };
+        let vu = self.hardware.drop_leaf(context.satp_vu, va, PIECES);
+        let Some(in_vu) = vu else { return false };
+        self.log(number, va);
+        // Another hart may have dropped it from memory alone.
+        if in_vs || in_vu || self.harts.len() > 1 {
+            self.hardware.flush(number, Flush::Address(GuestVirt(va)));
+        }
+        self.history.fence(number, Some(va), None);
+        self.record();
+        true
+    }
+
+    /// All harts leave the guest, and room is made.
+    fn make_room(&mut self) {
+        for hart in 0..self.harts.len() {
+            self.enter(hart);
+        }
+        let dropped = self.shadow.make_room();
+        self.apply(0, dropped);
+        self.shadow.settle();
+    }
+
+    /// All harts forget everything.
+    pub(crate) fn settle(&mut self) {
+        for hart in 0..self.harts.len() {
+            self.hardware.flush(hart, Flush::All);
+        }
+        self.shadow.settle();
     }
 
     /// A frame becomes patched or protected.
     pub(crate) fn guard(&mut self, hart: usize, va: u64, gpa: u64, patch: bool) {
-        self.lift(gpa);
+        self.enter(hart);
+        self.lift(hart, gpa);
         if patch {
             self.keeper.patch(gpa);
         } else {
             self.keeper.frames.insert(gpa, Frame::Protected);
         }
         if self.keeper.was_writable(gpa) {
-            self.flush_all();
+            self.flush_all(hart);
         } else {
             let dropped = self.shadow.drop_execute(hart, GuestVirt(va));
-            self.apply(dropped);
+            self.apply(hart, dropped);
         }
+        self.leave(hart);
     }
 
     /// A frame becomes plain again, and what was its copy anything.
-    pub(crate) fn lift(&mut self, gpa: u64) {
+    pub(crate) fn lift(&mut self, hart: usize, gpa: u64) {
+        self.enter(hart);
         match self.keeper.frames.remove(&gpa) {
             Some(Frame::Patched { .. }) => {
                 let copies = self.keeper.copies_at.borrow().clone();
                 for (_, va) in copies.iter().filter(|(of, _)| *of == gpa) {
                     let dropped = self.shadow.drop_copy(GuestVirt(*va));
-                    self.apply(dropped);
+                    self.apply(hart, dropped);
                 }
                 self.keeper
                     .copies_at
                     .borrow_mut()
                     .retain(|(of, _)| *of != gpa);
             }
-            Some(_) => self.flush_all(),
+            Some(_) => self.flush_all(hart),
             None => {}
         }
+        self.leave(hart);
     }
 
-    fn flush_all(&mut self) {
+    fn flush_all(&mut self, hart: usize) {
         self.keeper.writable.borrow_mut().clear();
         let dropped = self.shadow.flush_all();
-        self.apply(dropped);
+        self.apply(hart, dropped);
     }
 
-    fn apply(&mut self, dropped: Dropped) {
-        if dropped.vs_executable {
-            self.executed.iter_mut().for_each(BTreeMap::clear);
-        }
+    /// Carries out what an operation that `hart` asked for has dropped.
+    fn apply(&mut self, hart: usize, dropped: Dropped) {
         // The hardware may have forgotten all but the way to the window.
         for entry in 0..WINDOW_ENTRIES.len() as u64 {
             self.hardware.forget(WINDOW.add(entry << 30), 2);
         }
         self.check_window();
-        self.hardware.flush(dropped.flush);
+        self.forget(hart, dropped);
+        if dropped.all_harts {
+            for other in 0..self.harts.len() {
+                self.forget(other, dropped);
+                self.harts[other].table.clear();
+                self.enter(other);
+                self.harts[other].context = self.shadow.context(other);
+            }
+        }
+        if self.harts.len() == 1 {
+            self.shadow.settle();
+        }
+    }
+
+    /// What one hart forgets.
+    fn forget(&mut self, number: usize, dropped: Dropped) {
+        self.hardware.flush(number, dropped.flush);
+        let hart = &mut self.harts[number];
+        if dropped.vs_executable {
+            hart.executed.clear();
+        }
+        if matches!(dropped.flush, Flush::Asid { .. } | Flush::All) {
+            hart.table.clear();
+        }
     }
 
     /// The monitor itself runs in the guest's address spaces, with what the hardware has cached.
     fn check_window(&mut self) {
-        for hart in 0..self.satps.len() {
+        for hart in 0..self.harts.len() {
             for view in View::ALL {
                 let satp = self.hardware_satp(hart, view);
                 for (number, entry) in WINDOW_ENTRIES.iter().enumerate() {
@@ -176,7 +328,7 @@ impl Machine {
     }
 
     fn hardware_satp(&self, hart: usize, view: View) -> u64 {
-        let context = self.shadow.context(hart);
+        let context = self.harts[hart].context;
         match view {
             View::Vs => context.satp_vs,
             View::Vu => context.satp_vu,
@@ -201,7 +353,7 @@ impl Machine {
                 self.check_access(hart, va, access, leaf, level);
                 if access.kind == Kind::Fetch && view == View::Vs {
                     let host = leaf.address() + (va & (size(level) - 1));
-                    let before = *self.executed[hart].entry(va).or_insert(host);
+                    let before = *self.harts[hart].executed.entry(va).or_insert(host);
                     assert_eq!(before, host, "another instruction at {va:#x}, unannounced");
                 }
                 self.done += 1;
@@ -216,7 +368,8 @@ impl Machine {
 
     /// A fault: whether to try again.
     fn fault(&mut self, hart: usize, va: u64, access: Access) -> bool {
-        let satp = self.satps[hart];
+        self.enter(hart);
+        let satp = self.harts[hart].satp;
         let before = self.memory.words.borrow().clone();
         let found = walk(&self.memory, satp, GuestVirt(va), access);
         let mut expected_words = before.clone();
@@ -249,6 +402,11 @@ impl Machine {
         );
         self.record();
         let Ok(translation) = found else { return false };
+        let raced = self.race.take().is_some_and(|race| {
+            self.memory.write(race.at, race.pte);
+            self.record();
+            race.hart != hart && self.gate_fence(race.hart, race.va)
+        });
         let va = GuestVirt(va);
         let gpa = translation.address;
         let filled = self
@@ -256,12 +414,20 @@ impl Machine {
             .fill(&self.memory, &self.keeper, hart, va, &translation, access);
         match filled {
             Ok(Filled::Installed(dropped)) => {
-                self.apply(dropped);
+                self.apply(hart, dropped);
                 let (memory, keeper) = (&self.memory, &self.keeper);
                 self.shadow
                     .fill_around(memory, keeper, hart, va, &translation, access);
+                if raced {
+                    let dropped = self.shadow.unfill(hart, va);
+                    self.apply(hart, dropped);
+                }
             }
-            Ok(Filled::Spurious) => self.hardware.flush(Flush::Address(va)),
+            Ok(Filled::Cleared(dropped)) => {
+                assert!(dropped.all_harts);
+                self.apply(hart, dropped);
+            }
+            Ok(Filled::Spurious(flush)) => self.hardware.flush(hart, flush),
             Ok(Filled::ExecuteOnly) => {
                 assert_eq!(access.kind, Kind::Load);
                 let patched = matches!(self.keeper.frame(gpa), Frame::Patched { .. });
@@ -271,7 +437,7 @@ impl Machine {
             Ok(Filled::WriteProtected) => {
                 assert_eq!(access.kind, Kind::Store);
                 assert_ne!(self.keeper.frame(gpa), Frame::Plain);
-                self.lift(gpa.page().0);
+                self.lift(hart, gpa.page().0);
             }
             Err(FillError::Window(at)) => {
                 assert!((WINDOW.0..WINDOW.0 + (2 << 30)).contains(&at.0));
@@ -285,17 +451,21 @@ impl Machine {
                 assert_eq!(satp.mode(), 0);
                 return false;
             }
+            Err(FillError::Full) => self.make_room(),
             Err(FillError::Rights) => panic!("{va:#x} {access:?} {translation:?}"),
         }
+        self.leave(hart);
         true
     }
 
     /// An access went through `leaf`: it must be one that a hart of the guest could have used.
     fn check_access(&self, hart: usize, va: u64, access: Access, leaf: Pte, level: u32) {
         let view = if access.user { View::Vu } else { View::Vs };
-        let satp = self.satps[hart];
+        let satp = self.harts[hart].satp;
         let host = leaf.address() + (va & (size(level) - 1));
-        let targets = self.history.targets(satp, view, va, right(access.kind));
+        let targets = self
+            .history
+            .targets(hart, satp, view, va, right(access.kind));
         let allowed = targets.iter().any(|target| {
             let gpa = GuestPhys(*target);
             let frame = self.keeper.frame(gpa);
@@ -317,11 +487,18 @@ impl Machine {
     /// What is true after each step.
     pub(crate) fn check(&mut self) {
         self.check_window();
-        for (hart, satp) in self.satps.iter().enumerate() {
+        let free = self.shadow.tables.free();
+        for table in self.hardware.cached_tables() {
+            assert!(
+                !free.contains(&table),
+                "{table:#x} is free, and a hart has a pointer to it"
+            );
+        }
+        for (hart, Hart { satp, .. }) in self.harts.iter().enumerate() {
             for view in View::ALL {
                 for probe in &self.history.probes {
-                    let Some((leaf, level)) = self.shadow.lookup(hart, view, GuestVirt(*probe))
-                    else {
+                    let satp_of_view = self.hardware_satp(hart, view);
+                    let Some((leaf, level)) = self.hardware.peek(satp_of_view, *probe) else {
                         continue;
                     };
                     if (WINDOW.0..WINDOW.0 + (2 << 30)).contains(probe) {
@@ -329,7 +506,7 @@ impl Machine {
                     }
                     let rights = leaf.0 & Pte::RWX;
                     let host = leaf.address() + (probe & (size(level) - 1));
-                    let targets = self.history.targets(*satp, view, *probe, rights);
+                    let targets = self.history.targets(hart, *satp, view, *probe, rights);
                     let allowed = targets.iter().any(|target| {
                         let gpa = GuestPhys(*target);
                         let copy = match self.keeper.frame(gpa) {

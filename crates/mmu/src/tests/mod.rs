@@ -27,8 +27,8 @@ use std::vec::Vec;
 pub(crate) const POOL_PHYSICAL: HostPhys = HostPhys(0x9_4000_0000);
 /// Where the window is: slots 508 and 509 of the last 512 GiB.
 pub(crate) const WINDOW: GuestVirt = GuestVirt(0xffff_ffff_0000_0000);
-/// A leaf (supervisor, global, RWX, A, D) and a pointer to a table that is not of the pool.
-pub(crate) const WINDOW_ENTRIES: [u64; 2] = [0x2000_00ef, 0x2abc_dc01];
+/// A leaf (supervisor, global, RWX, A, D) and a global pointer to a table that is not of the pool.
+pub(crate) const WINDOW_ENTRIES: [u64; 2] = [0x2000_00ef, 0x2abc_dc21];
 
 pub(crate) fn pool(pages: usize) -> Pool {
     let tables: Vec<Table> = (0..pages).map(|_| Table::new()).collect();
