@@ -12,11 +12,6 @@ use super::virtual_hart::Vcpu;
 use super::{csr, gate, system, window};
 
 impl Machine {
-    /// Whether there is no other virtual hart.
-    fn is_alone(&self) -> bool {
-        self.doorbells.len() == 1
-    }
-
     /// Has those virtual harts among the others that are `named` leave the guest, and do `what` before
     /// they enter it again. When this returns, none of them is in the guest; while the machine's lock is
     /// held, none enters it.
@@ -74,9 +69,6 @@ impl Machine {
         vcpu.satp = Some(satp);
         self.doorbells[vcpu.index].set_satp(satp);
         vcpu.user_pages = true;
-        if switched.other_text {
-            vcpu.block.clear_cache();
-        }
         self.apply(vcpu, switched.dropped);
         let block = &mut *vcpu.block;
         block.satp_vs = switched.context.satp_vs;
@@ -115,32 +107,23 @@ impl Machine {
         };
     }
 
-    /// Carries out what the shadow says must be forgotten, as an instruction of this hart asks for.
-    /// The others must do so too where a patched copy may have been unmapped: what they remember of
-    /// it by its address goes with their own fence, which would find nothing any more.
+    /// Carries out what the shadow says must be forgotten.
     pub fn apply(&mut self, vcpu: &mut Vcpu, dropped: Dropped) {
-        self.flush(vcpu, dropped);
-        if self.is_alone() {
+        self.flush(vcpu, dropped.flush);
+        if dropped.vs_executable {
+            vcpu.block.clear_cache();
+        }
+        if dropped.all_harts {
+            self.summon(vcpu.index, |_| true, FLUSH);
+        }
+        if dropped.all_harts || self.doorbells.len() == 1 {
             self.shadow.settle();
-        } else if dropped.vs_executable {
-            self.flush_others(vcpu);
         }
     }
 
-    /// Carries out on every hart what must be forgotten before anything else happens.
-    pub fn apply_everywhere(&mut self, vcpu: &mut Vcpu, dropped: Dropped) {
-        self.flush(vcpu, dropped);
-        self.flush_others(vcpu);
-    }
-
-    fn flush_others(&mut self, vcpu: &Vcpu) {
-        self.summon(vcpu.index, |_| true, FLUSH);
-        self.shadow.settle();
-    }
-
-    /// Carries it out on this hart.
-    fn flush(&mut self, vcpu: &mut Vcpu, dropped: Dropped) {
-        match dropped.flush {
+    /// Forgets address translations of this hart.
+    pub fn flush(&mut self, vcpu: &mut Vcpu, flush: Flush) {
+        match flush {
             Flush::None => {}
             Flush::Address(address) => csr::fence_address(address.0),
             Flush::Asid { first } => {
@@ -152,9 +135,6 @@ impl Machine {
                 csr::fence_all();
                 vcpu.contexts.clear();
             }
-        }
-        if dropped.vs_executable {
-            vcpu.block.clear_cache();
         }
     }
 
@@ -170,8 +150,7 @@ impl Machine {
             }
         }
         let dropped = self.shadow.make_room();
-        self.flush(vcpu, dropped);
-        self.shadow.settle();
+        self.apply(vcpu, dropped);
     }
 
     /// Carries out the guest's `sfence.vma`.

@@ -12,7 +12,7 @@ use vcpu::{Mode, Trap};
 use super::console::say;
 use super::machine::{Frames, Machine};
 use super::virtual_hart::Vcpu;
-use super::{csr, window};
+use super::window;
 
 /// Accesses to nothing that are reported, before the reports would be a way to flood the console.
 const REPORTS: u32 = 16;
@@ -37,7 +37,11 @@ impl Machine {
             };
             match self.fill(vcpu, at, &translation, access, fences) {
                 Ok(Filled::Installed(_)) => {}
-                Ok(Filled::Spurious) => csr::fence_address(at.0),
+                Ok(Filled::Cleared(dropped)) => {
+                    self.apply(vcpu, dropped);
+                    continue;
+                }
+                Ok(Filled::Spurious(flush)) => self.flush(vcpu, flush),
                 Ok(Filled::ExecuteOnly) => {
                     if !self.load_hidden(vcpu, at, &translation) {
                         continue;

@@ -76,7 +76,7 @@ impl Machine {
     /// Takes every writable mapping away: each write faults, and is noted, from now on.
     fn protect_all(&mut self, vcpu: &mut Vcpu) {
         let dropped = self.shadow.flush_all();
-        self.apply_everywhere(vcpu, dropped);
+        self.apply(vcpu, dropped);
         self.patcher.borrow_mut().pages_mut().clear_writable();
     }
 
@@ -98,7 +98,7 @@ impl Machine {
                     .into_iter()
                     .map(|mapping| self.shadow.drop_copy(mapping))
                     .fold(Dropped::NONE, Dropped::and);
-                self.apply_everywhere(vcpu, dropped);
+                self.apply(vcpu, dropped);
             }
             Mappings::TooMany => self.protect_all(vcpu),
         }

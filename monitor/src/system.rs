@@ -1,0 +1,223 @@
+//! The whole: the host's harts, the machines, who runs where, and what is typed.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use sched::{Scheduler, Share};
+use spin::{Mutex, Once};
+
+use super::clock::Clock;
+use super::console::{self, say};
+use super::cpu::Cpu;
+use super::doorbell::{Doorbell, LOOK};
+use super::plic::HostPlic;
+use super::shell::{self, Command};
+use super::vm::Vm;
+use super::{csr, fault};
+
+/// Typed characters that wait for a machine.
+const MOST_INPUT: usize = 4096;
+
+/// Everything that the host harts share.
+pub struct System {
+    pub cpus: Box<[Cpu]>,
+    pub vms: Box<[Vm]>,
+    pub scheduler: Mutex<Scheduler>,
+    pub clock: Clock,
+    /// For each number in the scheduler, the machine and the hart in it.
+    virtual_harts: Box<[(usize, usize)]>,
+    /// Typed characters that each machine's UART has no room for yet.
+    input: Box<[Mutex<VecDeque<u8>>]>,
+    commands: Mutex<VecDeque<Command>>,
+    has_commands: AtomicBool,
+    plic: Option<HostPlic>,
+    /// Machines that have not ended: a bit for each.
+    alive: AtomicU64,
+    failed: AtomicBool,
+}
+
+static SYSTEM: Once<System> = Once::new();
+
+/// The system. It is there before any guest runs.
+pub fn get() -> &'static System {
+    SYSTEM.get().expect("the system is there when a guest runs")
+}
+
+/// The system, if it is there already.
+pub fn try_get() -> Option<&'static System> {
+    SYSTEM.get()
+}
+
+/// What a system is made of.
+pub struct Parts {
+    pub cpus: Vec<Cpu>,
+    pub vms: Vec<Vm>,
+    pub scheduler: Scheduler,
+    pub virtual_harts: Vec<(usize, usize)>,
+    pub clock: Clock,
+    pub plic: Option<HostPlic>,
+    /// Whether a machine could not be made.
+    pub failed: bool,
+}
+
+/// Puts it together, once.
+pub fn set(parts: Parts) -> &'static System {
+    let count = parts.vms.len();
+    SYSTEM.call_once(|| System {
+        cpus: parts.cpus.into(),
+        vms: parts.vms.into(),
+        scheduler: Mutex::new(parts.scheduler),
+        clock: parts.clock,
+        virtual_harts: parts.virtual_harts.into(),
+        input: (0..count).map(|_| Mutex::new(VecDeque::new())).collect(),
+        commands: Mutex::new(VecDeque::new()),
+        has_commands: AtomicBool::new(false),
+        plic: parts.plic,
+        alive: AtomicU64::new((1 << count) - 1),
+        failed: AtomicBool::new(parts.failed),
+    })
+}
+
+impl System {
+    /// The machine of a number in the scheduler, and the hart in it.
+    pub fn virtual_hart(&self, vcpu: usize) -> (&Vm, usize) {
+        let (vm, index) = self.virtual_harts[vcpu];
+        (&self.vms[vm], index)
+    }
+
+    /// Its doorbell.
+    pub fn doorbell(&self, vcpu: usize) -> &Doorbell {
+        let (vm, index) = self.virtual_hart(vcpu);
+        &vm.doorbells[index]
+    }
+
+    fn doorbells(&self) -> impl Iterator<Item = &Doorbell> {
+        self.vms.iter().flat_map(|vm| vm.doorbells)
+    }
+
+    /// Something happened that a virtual hart may wait for.
+    pub fn wake(&self, vcpu: usize) {
+        let cpu = self.scheduler.lock().wake(vcpu, csr::time());
+        if let Some(cpu) = cpu {
+            self.cpus[cpu].ask_to_choose();
+        }
+    }
+
+    /// Interrupts those of the host harts in the mask, so that they ask the scheduler.
+    pub fn ask_to_choose(&self, cpus: u64) {
+        for cpu in self.cpus.iter().filter(|cpu| cpus >> cpu.index & 1 != 0) {
+            cpu.ask_to_choose();
+        }
+    }
+
+    /// Fires the timers that are due, of the virtual harts that this host hart looks after.
+    pub fn fire_timers(&self, cpu: &Cpu, now: u64) {
+        for door in self.doorbells().filter(|door| door.cpu() == cpu.index) {
+            door.fire(now);
+        }
+    }
+
+    /// When the next of these is due.
+    pub fn next_timer(&self, cpu: &Cpu) -> u64 {
+        let doors = self.doorbells().filter(|door| door.cpu() == cpu.index);
+        doors.map(Doorbell::next_timer).min().unwrap_or(u64::MAX)
+    }
+
+    /// The host's console has something.
+    pub fn external_interrupt(&self) {
+        let Some(plic) = &self.plic else { return };
+        while let Some(source) = plic.claim() {
+            self.poll_input();
+            plic.complete(source);
+        }
+    }
+
+    /// Takes what was typed.
+    pub fn poll_input(&self) {
+        while let Some(input) = console::receive() {
+            match input {
+                terminal::Input::Vm(vm, byte) => self.receive(vm, byte),
+                terminal::Input::Command(command) => {
+                    self.commands.lock().push_back(command);
+                    self.has_commands.store(true, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+
+    fn receive(&self, vm: usize, byte: u8) {
+        let mut input = self.input[vm].lock();
+        // As a UART does whose reader is asleep: what does not fit is lost.
+        if input.len() < MOST_INPUT {
+            input.push_back(byte);
+        }
+        drop(input);
+        self.vms[vm].doorbells[0].ask(LOOK);
+    }
+
+    /// Offers what was typed for a machine to `take`, as long as that returns true; whether anything was
+    /// taken.
+    pub fn offer_input(&self, vm: usize, mut take: impl FnMut(u8) -> bool) -> bool {
+        let mut input = self.input[vm].lock();
+        let mut taken = false;
+        while let Some(&byte) = input.front()
+            && take(byte)
+        {
+            input.pop_front();
+            taken = true;
+        }
+        taken
+    }
+
+    /// Carries out what was typed to the shell.
+    pub fn carry_out_commands(&self, cpu: &Cpu) {
+        if self.has_commands.load(Ordering::SeqCst) {
+            self.has_commands.store(false, Ordering::SeqCst);
+            loop {
+                let command = self.commands.lock().pop_front();
+                match command {
+                    Some(command) => shell::carry_out(self, cpu, command),
+                    None => break,
+                }
+            }
+        }
+    }
+
+    /// What lines about a machine begin with, where it is not the only one.
+    pub fn label(&self, vm: usize) -> String {
+        match &self.vms[..] {
+            [_] => String::new(),
+            vms => format!("{}: ", vms[vm].name),
+        }
+    }
+
+    /// Whether a machine has not ended.
+    pub fn is_alive(&self, vm: usize) -> bool {
+        self.alive.load(Ordering::SeqCst) >> vm & 1 != 0
+    }
+
+    /// A machine has ended. With the last one the board powers off.
+    pub fn ended(&self, vm: usize, success: bool) {
+        if !success {
+            self.failed.store(true, Ordering::SeqCst);
+        }
+        let left = self.alive.fetch_and(!(1 << vm), Ordering::SeqCst) & !(1 << vm);
+        if left == 0 {
+            console::flush();
+            fault::power_off(!self.failed.load(Ordering::SeqCst));
+        }
+        say!("{}ended; {} of the machines still run", self.label(vm), left.count_ones());
+    }
+}
+
+/// The share of a machine, from its description.
+pub fn share(description: &bundle::Vm) -> Share {
+    Share {
+        weight: description.weight,
+        cap: description.cap,
+    }
+}
