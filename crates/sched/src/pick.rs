@@ -101,8 +101,6 @@ impl Scheduler {
         vcpu.state = State::Running(cpu);
         vcpu.last_cpu = Some(cpu);
         vcpu.stolen += now.saturating_sub(vcpu.ready_since);
-        let vm = &mut self.vms[vcpu.vm];
-        vm.start = vm.virtual_time;
         self.cpus[cpu] = Some(running);
     }
 

@@ -64,7 +64,6 @@ impl Scheduler {
             vcpus: Vec::new(),
             ran: 0,
             virtual_time: 0,
-            start: 0,
             cap: share.cap.map(|percent| Cap {
                 budget: budget(percent),
                 period: 0,
@@ -108,9 +107,6 @@ impl Scheduler {
             return None;
         }
         self.settle(now);
-        if !self.competes(vm) {
-            self.place(vm, now);
-        }
         self.vcpus[vcpu].state = State::Ready;
         self.vcpus[vcpu].ready_since = now;
         self.offer(vcpu, Offer::Woken, now)
@@ -158,7 +154,6 @@ impl Scheduler {
             return 0;
         }
         self.settle(now);
-        self.place(vm, now);
         self.vms[vm].state = VmState::Active;
         let mut interrupt = 0;
         for index in 0..self.vms[vm].vcpus.len() {
@@ -216,13 +211,6 @@ impl Scheduler {
                 cap.spend(ticks, now / self.period);
             }
         }
-    }
-
-    /// Whether a vCPU of `vm` runs or is ready.
-    fn competes(&self, vm: usize) -> bool {
-        let mut vcpus = self.vms[vm].vcpus.iter();
-        self.vms[vm].state == VmState::Active
-            && vcpus.any(|&id| self.vcpus[id].state != State::Blocked)
     }
 
     /// Host harts that run vCPUs of `vm`: a mask.

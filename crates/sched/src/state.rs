@@ -89,8 +89,6 @@ pub(crate) struct Vm {
     pub(crate) ran: u64,
     /// Host time had, in the unit of `virtual_time`.
     pub(crate) virtual_time: u128,
-    /// `virtual_time` when one of its vCPUs was last picked.
-    pub(crate) start: u128,
     pub(crate) cap: Option<crate::cap::Cap>,
 }
 
