@@ -62,8 +62,11 @@ impl<S: FnMut(&[u8])> Line<S> {
         (self.sink)(&bytes);
     }
 
-    /// Draws the shell's prompt with what is typed.
+    /// Draws the shell's prompt with what is typed, if it is not there.
     pub(crate) fn prompt(&mut self, prompt: &str, typed: &[u8]) {
+        if self.holds == Holds::Prompt {
+            return;
+        }
         self.clear();
         (self.sink)(prompt.as_bytes());
         self.echo(typed);

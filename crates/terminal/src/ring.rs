@@ -34,6 +34,10 @@ impl Ring {
         self.shown = self.total;
     }
 
+    pub(crate) fn all_shown(&self) -> bool {
+        self.shown == self.total
+    }
+
     pub(crate) fn kept(&self) -> Vec<u8> {
         self.bytes.iter().copied().collect()
     }

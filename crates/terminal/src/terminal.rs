@@ -114,11 +114,14 @@ impl<S: FnMut(&[u8])> Terminal<S> {
 
     /// The monitor says something: each line of `text` goes out at once, after `patchvisor: `.
     pub fn say(&mut self, text: &str) {
+        let answers_wait = !self.rings[SHELL].all_shown();
         for text in text.lines() {
             self.keep_for_shell(OWN, text);
             self.line.whole(OWN, text.as_bytes());
         }
-        self.rings[SHELL].mark_shown();
+        if !answers_wait {
+            self.rings[SHELL].mark_shown();
+        }
         self.draw_prompt();
     }
 
