@@ -49,8 +49,8 @@ pub struct VcpuAccount {
     pub state: State,
     /// Ticks that it ran.
     pub ran: u64,
-    /// Ticks that it was ready and did not run, for want of a host hart or because of a cap, and not because its
-    /// VM was paused: the steal time of the SBI specification (STA extension).
+    /// Ticks that it was ready and did not run, for want of a host hart or because of a cap, and
+    /// not because its VM was paused: the steal time of the SBI specification (STA extension).
     pub stolen: u64,
     /// The host hart that it runs on or last ran on.
     pub last_cpu: Option<usize>,

@@ -1,8 +1,8 @@
 //! Virtual time: the measure by which the next VM is chosen, and what bounds its memory of the past.
 //!
-//! With one host hart and VMs that never sleep, least virtual time first is all there is. Then a VM is never
-//! further ahead of another than the one slice that it started when it was behind. Beyond that, differences
-//! come from times when somebody lacked nothing:
+//! With one host hart and VMs that never sleep, least virtual time first is all there is. Then a VM
+//! is never further ahead of another than the one slice that it started when it was behind. Beyond
+//! that, differences come from times when somebody lacked nothing:
 //!
 //! - A VM that sleeps, that is throttled, or that has too few vCPUs to use its share falls behind.
 //! - A VM that runs alone on a host hart gets ahead.
@@ -12,7 +12,8 @@
 //! who wakes gets in at once ([`Scheduler::close_gaps`]). Those below a gap move together: the order and
 //! the differences among them stay.
 //!
-//! Virtual time never moves down: every correction takes from who is behind for no good reason, and none gives.
+//! Virtual time never moves down: every correction takes from who is behind for no good reason, and
+//! none gives.
 
 use crate::scheduler::Scheduler;
 use alloc::vec::Vec;

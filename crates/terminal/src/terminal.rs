@@ -125,8 +125,8 @@ impl<S: FnMut(&[u8])> Terminal<S> {
         self.draw_prompt();
     }
 
-    /// The monitor answers a command: lines for the shell's console. When that has no focus in switched mode, they are
-    /// shown when it gets it.
+    /// The monitor answers a command: lines for the shell's console. When that has no focus in
+    /// switched mode, they are shown when it gets it.
     pub fn answer(&mut self, text: &str) {
         let shown = self.mode == Mode::Prefixed || self.focus == SHELL;
         for text in text.lines() {

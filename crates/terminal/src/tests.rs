@@ -213,6 +213,14 @@ fn what_is_typed_in_the_shell_can_be_corrected() {
 }
 
 #[test]
+fn a_command_is_no_longer_than_its_line() {
+    let mut screen = Screen::new(&[], Mode::Switched);
+    screen.bytes();
+    screen.typed(&[b'x'; TYPED + 10]);
+    assert_eq!(screen.text(), "x".repeat(TYPED));
+}
+
+#[test]
 fn what_the_monitor_says_does_not_spoil_what_is_being_typed() {
     let mut screen = Screen::new(&["web"], Mode::Switched);
     screen.typed(b"\x140pau");
