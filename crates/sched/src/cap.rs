@@ -52,7 +52,7 @@ impl Scheduler {
         if left <= self.crumb {
             return 0;
         }
-        left.min(self.slice).min(self.period_end(now) - now)
+        left.min(self.slice)
     }
 
     /// Whether `vm` has used up its cap for this period.

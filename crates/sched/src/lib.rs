@@ -8,9 +8,8 @@
 //! What it promises:
 //!
 //! 1. **Host time goes to VMs by weight**, whatever their number of vCPUs. A VM's *virtual time* is the
-//!    host time that its vCPUs have had, divided by its weight. The VM with the least is next. This is
-//!    start-time fair queueing (Goyal, Guo and Vin, *A hierarchical CPU scheduler for multimedia operating
-//!    systems*, OSDI 1996), for one machine-wide queue.
+//!    host time that its vCPUs have had, divided by its weight. The VM with the least is next, in
+//!    one queue for the whole machine.
 //! 2. **The past gives no credit and leaves no debt.** Who sleeps, is capped, or has fewer vCPUs than its
 //!    share would feed cannot save time up; who ran alone owes nothing to those who come later. The module
 //!    `virtual_time` says how both are bounded.
@@ -40,7 +39,7 @@ pub use state::{Share, State, VcpuAccount, VmAccount, VmState};
 
 /// Milliseconds for which a vCPU runs before the choice is made anew, when others wait.
 pub const SLICE_MS: u64 = 10;
-/// Milliseconds of its own running by which a VM that wakes may be ahead of those that did not sleep.
+/// Milliseconds of running that a VM may fall further behind than competition explains.
 pub const CREDIT_MS: u64 = 5;
 /// Milliseconds of its own running by which a VM must be behind to preempt another.
 pub const GRANULARITY_MS: u64 = 1;

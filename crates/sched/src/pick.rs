@@ -101,8 +101,6 @@ impl Scheduler {
         vcpu.state = State::Running(cpu);
         vcpu.last_cpu = Some(cpu);
         vcpu.stolen += now.saturating_sub(vcpu.ready_since);
-        let vm = &mut self.vms[vcpu.vm];
-        vm.start = vm.virtual_time;
         self.cpus[cpu] = Some(running);
     }
 
@@ -119,30 +117,30 @@ impl Scheduler {
                 let vcpu = &self.vcpus[id];
                 vcpu.state == State::Ready && vcpu.cpus & (1 << cpu) != 0
             });
-            let ready: Vec<usize> = ready.collect();
-            if this.state != VmState::Active || ready.is_empty() {
+            let Some(vcpu) = self.best_of_vm(ready.clone(), cpu) else {
+                continue;
+            };
+            if this.state != VmState::Active {
                 continue;
             }
             if self.throttled(vm, now) {
                 waiting.throttled = true;
                 continue;
             }
-            waiting.ready += ready.len();
-            let longest = waiting.longest.into_iter().chain(ready.iter().copied());
+            waiting.ready += ready.clone().count();
+            let longest = waiting.longest.into_iter().chain(ready);
             waiting.longest = longest.min_by_key(|&id| self.vcpus[id].ready_since);
-            let vcpu = self.best_of_vm(&ready, cpu);
             waiting.candidates.push(Candidate { vm, vcpu });
         }
         waiting
     }
 
     /// Of ready vCPUs of one VM, the one that ran least recently; of several, one that ran here.
-    fn best_of_vm(&self, ready: &[usize], cpu: usize) -> usize {
-        let best = ready.iter().copied().min_by_key(|&id| {
+    fn best_of_vm(&self, ready: impl Iterator<Item = usize>, cpu: usize) -> Option<usize> {
+        ready.min_by_key(|&id| {
             let vcpu = &self.vcpus[id];
             (vcpu.last_ran, vcpu.last_cpu != Some(cpu))
-        });
-        best.expect("the caller has a ready vCPU")
+        })
     }
 
     /// What `cpu` runs, of what waits. `before` is what it ran until now.

@@ -12,8 +12,8 @@ use alloc::{vec, vec::Vec};
 /// number that there is not.
 ///
 /// To block a vCPU without losing a wake-up, the host hart takes the lock, looks once more whether
-/// something is pending for the vCPU, and only then calls [`block`](Self::block); who makes something pending
-/// does so before it takes the lock and calls [`wake`](Self::wake).
+/// something is pending for the vCPU, and only then calls [`block`](Self::block); who makes
+/// something pending does so before it takes the lock and calls [`wake`](Self::wake).
 pub struct Scheduler {
     pub(crate) vms: Vec<Vm>,
     pub(crate) vcpus: Vec<Vcpu>,
@@ -64,7 +64,6 @@ impl Scheduler {
             vcpus: Vec::new(),
             ran: 0,
             virtual_time: 0,
-            start: 0,
             cap: share.cap.map(|percent| Cap {
                 budget: budget(percent),
                 period: 0,
@@ -74,8 +73,9 @@ impl Scheduler {
         self.vms.len() - 1
     }
 
-    /// Adds a vCPU, blocked, to `vm` and returns its number, which is counted over all VMs. It runs on host harts
-    /// whose bits are set in `cpus` alone; bits of host harts that there are not mean nothing.
+    /// Adds a vCPU, blocked, to `vm` and returns its number, which is counted over all VMs. It runs
+    /// on host harts whose bits are set in `cpus` alone; bits of host harts that there are not mean
+    /// nothing.
     ///
     /// # Panics
     ///
@@ -98,26 +98,24 @@ impl Scheduler {
         id
     }
 
-    /// Something happened that `vcpu` may wait for. If it is blocked, it is ready now; else, or when its VM is
-    /// stopped, nothing changes. Returns the host hart that must be interrupted, so that it picks, if
-    /// any. It may be the caller's own. One that was named before and has not picked since is not
-    /// named again.
+    /// Something happened that `vcpu` may wait for. If it is blocked, it is ready now; else, or
+    /// when its VM is stopped, nothing changes. Returns the host hart that must be interrupted, so
+    /// that it picks, if any. It may be the caller's own. One that was named before and has not
+    /// picked since is not named again.
     pub fn wake(&mut self, vcpu: usize, now: u64) -> Option<usize> {
         let vm = self.vcpus[vcpu].vm;
         if self.vcpus[vcpu].state != State::Blocked || self.vms[vm].state == VmState::Stopped {
             return None;
         }
         self.settle(now);
-        if !self.competes(vm) {
-            self.place(vm, now);
-        }
         self.vcpus[vcpu].state = State::Ready;
         self.vcpus[vcpu].ready_since = now;
         self.offer(vcpu, Offer::Woken, now)
     }
 
-    /// The vCPU that runs on `cpu` waits for something (`wfi`, or it was stopped by its guest): it is blocked, and
-    /// the host hart has nothing running and must pick. Nothing happens when nothing runs.
+    /// The vCPU that runs on `cpu` waits for something (`wfi`, or it was stopped by its guest): it
+    /// is blocked, and the host hart has nothing running and must pick. Nothing happens when
+    /// nothing runs.
     pub fn block(&mut self, cpu: usize, now: u64) {
         self.settle(now);
         if let Some(running) = self.cpus[cpu].take() {
@@ -138,8 +136,8 @@ impl Scheduler {
         self.cpus_of(vm)
     }
 
-    /// As [`pause`](Self::pause), and all vCPUs are blocked, those that run as soon as their host harts pick;
-    /// nothing wakes them until [`resume`](Self::resume).
+    /// As [`pause`](Self::pause), and all vCPUs are blocked, those that run as soon as their host
+    /// harts pick; nothing wakes them until [`resume`](Self::resume).
     pub fn stop(&mut self, vm: usize, now: u64) -> u64 {
         self.end_waits(vm, now);
         self.vms[vm].state = VmState::Stopped;
@@ -158,7 +156,6 @@ impl Scheduler {
             return 0;
         }
         self.settle(now);
-        self.place(vm, now);
         self.vms[vm].state = VmState::Active;
         let mut interrupt = 0;
         for index in 0..self.vms[vm].vcpus.len() {
@@ -216,13 +213,6 @@ impl Scheduler {
                 cap.spend(ticks, now / self.period);
             }
         }
-    }
-
-    /// Whether a vCPU of `vm` runs or is ready.
-    fn competes(&self, vm: usize) -> bool {
-        let mut vcpus = self.vms[vm].vcpus.iter();
-        self.vms[vm].state == VmState::Active
-            && vcpus.any(|&id| self.vcpus[id].state != State::Blocked)
     }
 
     /// Host harts that run vCPUs of `vm`: a mask.

@@ -49,8 +49,8 @@ pub struct VcpuAccount {
     pub state: State,
     /// Ticks that it ran.
     pub ran: u64,
-    /// Ticks that it was ready and did not run, for want of a host hart or because of a cap, and not because its
-    /// VM was paused: the steal time of the SBI specification (STA extension).
+    /// Ticks that it was ready and did not run, for want of a host hart or because of a cap, and
+    /// not because its VM was paused: the steal time of the SBI specification (STA extension).
     pub stolen: u64,
     /// The host hart that it runs on or last ran on.
     pub last_cpu: Option<usize>,
@@ -89,8 +89,6 @@ pub(crate) struct Vm {
     pub(crate) ran: u64,
     /// Host time had, in the unit of `virtual_time`.
     pub(crate) virtual_time: u128,
-    /// `virtual_time` when one of its vCPUs was last picked.
-    pub(crate) start: u128,
     pub(crate) cap: Option<crate::cap::Cap>,
 }
 
