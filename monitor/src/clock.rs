@@ -74,7 +74,8 @@ impl Clock {
         self.epoch.is_some()
     }
 
-    fn nanoseconds(&self, ticks: u64) -> u64 {
+    /// So many ticks of `time` in nanoseconds.
+    pub fn nanoseconds(&self, ticks: u64) -> u64 {
         (u128::from(ticks) * SECOND / u128::from(self.timebase)) as u64
     }
 

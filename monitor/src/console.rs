@@ -1,10 +1,16 @@
-//! The monitor's console: the host's UART where there is one that it knows, else the firmware's.
+//! The console: the host's UART where there is one that the monitor knows, else the firmware's; and who
+//! has it.
 
-use core::fmt::{self, Write};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
 
+use bundle::Console;
 use devices::host_tree::HostUart;
 use isa::address::HostPhys;
 use spin::Mutex;
+use terminal::{Input, Mode, Terminal};
 
 use super::window;
 
@@ -63,6 +69,9 @@ impl Physical {
 
 static UART: Mutex<Option<Physical>> = Mutex::new(None);
 
+/// The machines' consoles, as soon as there are machines.
+static TERMINAL: Mutex<Option<Terminal<fn(&[u8])>>> = Mutex::new(None);
+
 /// Uses the host's UART from now on, with its receive interrupt on.
 pub fn use_uart(uart: &HostUart) {
     let physical = Physical {
@@ -75,8 +84,17 @@ pub fn use_uart(uart: &HostUart) {
     *UART.lock() = Some(physical);
 }
 
+/// Shares the console among machines with these names.
+pub fn share(names: Vec<String>, console: Console) {
+    let mode = match console {
+        Console::Switched => Mode::Switched,
+        Console::Prefixed => Mode::Prefixed,
+    };
+    *TERMINAL.lock() = Some(Terminal::new(send, names, mode));
+}
+
 /// Sends bytes as they are.
-pub fn send(bytes: &[u8]) {
+fn send(bytes: &[u8]) {
     let uart = UART.lock();
     for &byte in bytes {
         match &*uart {
@@ -94,50 +112,72 @@ fn firmware_send(byte: u8) {
     sbi_rt::legacy::console_putchar(byte.into());
 }
 
-/// A received byte, if there is one.
-pub fn receive() -> Option<u8> {
-    let uart = UART.lock();
-    let uart = uart.as_ref()?;
-    (uart.read(LINE_STATUS) & DATA_READY != 0).then(|| uart.read(RECEIVE))
+/// Takes what a machine has printed.
+pub fn output(vm: usize, bytes: &[u8]) {
+    if let Some(terminal) = &mut *TERMINAL.lock() {
+        terminal.output(vm, bytes);
+    }
+}
+
+/// What a received byte is for; `None` when there is none left.
+pub fn receive() -> Option<Input> {
+    loop {
+        let byte = {
+            let uart = UART.lock();
+            let uart = uart.as_ref()?;
+            (uart.read(LINE_STATUS) & DATA_READY != 0).then(|| uart.read(RECEIVE))?
+        };
+        let input = TERMINAL.lock().as_mut().and_then(|terminal| terminal.input(byte));
+        if input.is_some() {
+            return input;
+        }
+    }
+}
+
+/// Answers a command of the shell.
+pub fn answer(text: &str) {
+    if let Some(terminal) = &mut *TERMINAL.lock() {
+        terminal.answer(text);
+    }
+}
+
+/// Sends what is held of unfinished lines, unless somebody is about to finish one.
+pub fn flush() {
+    if let Some(Some(terminal)) = TERMINAL.try_lock().as_deref_mut() {
+        terminal.flush();
+    }
+}
+
+/// Whether nobody uses the console at the moment.
+pub fn is_free() -> bool {
+    UART.try_lock().is_some() && TERMINAL.try_lock().is_some()
 }
 
 /// Lets the console be used from a fault in whatever held it.
 ///
 /// # Safety
-/// No other hart may be using the console.
+/// What holds it must not go on.
 pub unsafe fn force_unlock() {
     // SAFETY: the caller's promise.
-    unsafe { UART.force_unlock() };
-}
-
-struct Console;
-
-impl Write for Console {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for piece in text.split_inclusive('\n') {
-            match piece.strip_suffix('\n') {
-                Some(line) => {
-                    send(line.as_bytes());
-                    send(b"\r\n");
-                }
-                None => send(piece.as_bytes()),
-            }
-        }
-        Ok(())
+    unsafe {
+        UART.force_unlock();
+        TERMINAL.force_unlock();
     }
 }
 
 #[doc(hidden)]
 pub fn print(arguments: fmt::Arguments) {
-    Console
-        .write_fmt(arguments)
-        .expect("the console takes everything");
+    let text = format!("{arguments}");
+    match &mut *TERMINAL.lock() {
+        Some(terminal) => terminal.say(&text),
+        None => send(format!("patchvisor: {text}\r\n").as_bytes()),
+    }
 }
 
 /// Prints one line of the monitor's own.
 macro_rules! say {
     ($($argument:tt)*) => {
-        $crate::monitor::console::print(format_args!("patchvisor: {}\n", format_args!($($argument)*)))
+        $crate::monitor::console::print(format_args!($($argument)*))
     };
 }
 pub(crate) use say;

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use isa::csr::interrupt;
 
-use super::{csr, system, window};
+use super::{console, csr, system, window};
 
 /// Bytes of a host hart's stack, and of the one that faults are reported on.
 const STACK: usize = 64 << 10;
@@ -40,6 +40,10 @@ pub struct Cpu {
     choose: AtomicBool,
     /// What the host's timer is set to.
     timer: AtomicU64,
+    /// A guest's timer was set: the host's may have to be.
+    timer_is_stale: AtomicBool,
+    /// The machine whose lock it holds.
+    holds: AtomicUsize,
 }
 
 impl Cpu {
@@ -59,6 +63,8 @@ impl Cpu {
             slice_end: AtomicU64::new(u64::MAX),
             choose: AtomicBool::new(false),
             timer: AtomicU64::new(0),
+            timer_is_stale: AtomicBool::new(false),
+            holds: AtomicUsize::new(NONE),
         }
     }
 
@@ -77,11 +83,37 @@ impl Cpu {
         self.loaded.swap(vcpu, Ordering::Relaxed) == vcpu
     }
 
+    /// The machine whose lock this hart holds.
+    pub fn holds(&self) -> Option<usize> {
+        Some(self.holds.load(Ordering::Relaxed)).filter(|&vm| vm != NONE)
+    }
+
+    /// Says which machine's lock it holds.
+    pub fn set_holds(&self, vm: Option<usize>) {
+        self.holds.store(vm.unwrap_or(NONE), Ordering::Relaxed);
+    }
+
     /// When the scheduler is to be asked again; the timer interrupts then.
     pub fn set_slice_end(&self, until: Option<u64>) {
         self.slice_end
             .store(until.unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.choose.store(false, Ordering::Relaxed);
+    }
+
+    /// The scheduler is being asked: what asks for it from now on asks for another time.
+    pub fn choosing(&self) {
+        self.choose.store(false, Ordering::SeqCst);
+    }
+
+    /// A timer that this hart looks after was set.
+    pub fn timer_changed(&self) {
+        self.timer_is_stale.store(true, Ordering::Relaxed);
+    }
+
+    /// Sets the host's timer if that may be necessary.
+    pub fn update_timer(&self) {
+        if self.timer_is_stale.load(Ordering::Relaxed) {
+            self.set_timer();
+        }
     }
 
     /// Whether the scheduler is to be asked again.
@@ -134,6 +166,7 @@ impl Cpu {
     /// Sets the host's timer for the next of what is to come: the end of the slice, and the timers
     /// of the guests that this hart looks after.
     pub fn set_timer(&self) {
+        self.timer_is_stale.store(false, Ordering::Relaxed);
         let slice_end = self.slice_end.load(Ordering::Relaxed);
         let next = slice_end.min(system::get().next_timer(self));
         if self.timer.swap(next, Ordering::Relaxed) == next {
@@ -152,6 +185,7 @@ impl Cpu {
 
     /// Sleeps until an interrupt, and serves it.
     pub fn sleep(&self) {
+        console::flush();
         self.set_timer();
         if !self.must_choose() && Self::pending() == 0 {
             csr::wait_for_interrupt();

@@ -2,9 +2,12 @@
 
 use core::fmt::Display;
 use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::console::{self, say};
-use super::csr;
+use super::cpu::Cpu;
+use super::system::{self, System};
+use super::{boot, csr, gate, heap, run, window};
 
 /// Says what is wrong and powers off with a failure.
 pub fn stop(error: &dyn Display) -> ! {
@@ -36,16 +39,98 @@ impl sbi_rt::ResetReason for RawType {
     }
 }
 
+/// A fault in a fault: there is nothing left to be said.
+static FAULTS: AtomicUsize = AtomicUsize::new(0);
+
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
-    // SAFETY: this hart, the only one that runs, may hold the console's lock and will not go on.
-    unsafe { console::force_unlock() };
-    say!("error: the monitor has a bug and stops; please report these lines");
+    let cpu = boot::this_cpu();
+    let work = cpu.zip(system::try_get());
+    // A leaf lock that stays taken is this hart's own, and what it protects is half changed.
+    let is_whole = work.is_some_and(|(_, system)| leaf_locks_are_free(system));
+    if !is_whole {
+        // SAFETY: this hart may hold the console's locks and will not go on.
+        unsafe { console::force_unlock() };
+    }
+    if FAULTS.fetch_add(1, Ordering::SeqCst) >= MOST_FAULTS {
+        power_off(false);
+    }
     match info.location() {
         Some(at) => say!("panic at {}:{}: {}", at.file(), at.line(), info.message()),
         None => say!("panic: {}", info.message()),
     }
-    power_off(false)
+    if let Some((cpu, system)) = work {
+        report(cpu, system);
+    }
+    match work {
+        Some((cpu, system)) if is_whole && cpu.current().is_some() => bury(cpu, system),
+        _ => {
+            say!("error: the monitor has a bug and stops; please report these lines");
+            power_off(false)
+        }
+    }
+}
+
+/// Faults after which the monitor stops, whatever they were.
+const MOST_FAULTS: usize = 16;
+
+/// How often a lock is tried before it is taken to be held by whoever had the fault.
+const TRIES: usize = 1 << 20;
+
+fn leaf_locks_are_free(system: &System) -> bool {
+    let is_free = |lock: &dyn Fn() -> bool| (0..TRIES).any(|_| lock());
+    is_free(&|| system.scheduler.try_lock().is_some())
+        && is_free(&console::is_free)
+        && is_free(&heap::is_free)
+}
+
+/// Says which harts were at work, and with what.
+fn report(cpu: &Cpu, system: &System) {
+    let Some((vm, index)) = cpu.current().map(|current| system.virtual_hart(current)) else {
+        return say!("on hart {}, which ran no guest", cpu.hart);
+    };
+    let (x, pc, mode) = vm.last_registers(index);
+    say!(
+        "on hart {}, at work for {} hart {index}, whose last exit was at pc {pc:#x}, mode {mode}; registers from x1 on:",
+        cpu.hart,
+        vm.name
+    );
+    for row in x[1..].chunks(4) {
+        let [a, b, c, d] = core::array::from_fn(|column| row.get(column).copied().unwrap_or(0));
+        say!("{a:016x} {b:016x} {c:016x} {d:016x}");
+    }
+}
+
+/// Ends the machine that the monitor was at work for, and goes on with the others.
+fn bury(cpu: &'static Cpu, system: &'static System) -> ! {
+    let current = cpu.current().expect("a guest ran");
+    let (vm, _) = system.virtual_hart(current);
+    let victim = cpu.holds().map_or(vm, |held| &system.vms[held]);
+    say!(
+        "error: the monitor has a bug; it goes on without {}; please report these lines",
+        victim.name
+    );
+    // SAFETY: this hart set the mark when it got the lock, and does not go on.
+    unsafe { victim.bury(cpu.holds().is_some()) };
+    cpu.set_holds(None);
+    window::enter_own();
+    let cpus = {
+        let mut scheduler = system.scheduler.lock();
+        let cpus = scheduler.stop(victim.number, csr::time());
+        if victim.number == vm.number {
+            scheduler.block(cpu.index, csr::time());
+        }
+        cpus
+    };
+    system.ask_to_choose(cpus & !(1 << cpu.index));
+    if victim.number == vm.number {
+        cpu.set_current(None);
+    }
+    if system.is_alive(victim.number) {
+        system.ended(victim.number, false);
+    }
+    // SAFETY: the only lock that was held is given up, and nothing else on the stack is needed.
+    unsafe { gate::start_over(cpu, run::run) }
 }
 
 /// A trap taken while the monitor itself ran.

@@ -23,3 +23,8 @@ pub unsafe fn add(start: *mut u8, size: usize) {
     let claimed = unsafe { HEAP.lock().claim(start, size) };
     assert!(claimed.is_some(), "heap memory is too small");
 }
+
+/// Whether nobody is at the heap at the moment.
+pub fn is_free() -> bool {
+    HEAP.try_lock().is_some()
+}

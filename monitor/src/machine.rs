@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use bundle::{Bundle, Mode as PatchMode, Sum};
 use devices::{Board, BoardConfig, Request, TreeSpec};
@@ -491,10 +491,41 @@ impl Machine {
         let clock = &system::get().clock;
         clock.show(&mut self.board);
         let alarm = clock.ticks_until(self.board.next_alarm());
-        if self.doorbells[0].set_alarm(alarm) {
-            // The host hart that serves it must set its timer.
-            self.doorbells[0].ask(LOOK);
+        let door = &self.doorbells[0];
+        if door.set_alarm(alarm) {
+            // The host hart that looks after it must set its timer.
+            let cpu = &system::get().cpus[door.cpu()];
+            cpu.timer_changed();
+            cpu.interrupt();
         }
+    }
+
+    /// The hart's own steal time, in memory that the guest gave for it: it is withheld from running.
+    pub fn tell_preempted(&mut self, vcpu: &Vcpu) {
+        if self.states[vcpu.index] == State::Started
+            && let Some(store) = vcpu.services.steal_time.preempted()
+        {
+            self.store(store);
+        }
+    }
+
+    /// It runs again.
+    pub fn tell_resumed(&mut self, vcpu: &mut Vcpu) {
+        let system = system::get();
+        let number = self.doorbells[vcpu.index].vcpu;
+        let account = system.scheduler.lock().vcpu_account(number, csr::time());
+        let stolen = account.stolen - core::mem::replace(&mut vcpu.stolen, account.stolen);
+        let stores = vcpu.services.steal_time.resumed(system.clock.nanoseconds(stolen));
+        for store in stores.into_iter().flatten() {
+            self.store(store);
+            fence(Ordering::Release);
+        }
+    }
+
+    /// Stores to guest memory for the SBI. Code that is patched does not lie there: if it does, what was
+    /// executed before is executed on.
+    fn store(&self, store: sbi::Store) {
+        self.ram.write(store.at, &store.value.to_le_bytes()[..store.size]);
     }
 
     /// Does what a device asks for.
@@ -516,8 +547,8 @@ impl Machine {
         system::get().label(self.number)
     }
 
-    /// Prints the line of statistics; `vcpus` are all of the machine's.
-    pub fn print_statistics<'a>(&self, vcpus: impl Iterator<Item = &'a Vcpu>) {
+    /// The line of statistics; `vcpus` are all of the machine's.
+    pub fn statistics_line<'a>(&self, vcpus: impl Iterator<Item = &'a Vcpu>) -> String {
         let patcher = self.patcher.borrow();
         let counts = patcher.counts();
         let shadow = self.shadow.statistics();
@@ -539,10 +570,10 @@ impl Machine {
             PatchMode::Trap | PatchMode::Break => 0,
         };
         let (name, mode) = (&self.description.name, self.description.mode.name());
-        say!(
+        format!(
             "stats {{\"vm\":\"{name}\",\"mode\":\"{mode}\",{}}}",
             self.statistics.json(vcpus, frame, &rest)
-        );
+        )
     }
 
     /// Sends what the guest's UART has sent to the console.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use patch::block::{ContextEntry, ContextTable, FENCE_LOG};
 use patch::HartBlock;
-use sbi::Start;
+use sbi::{PerHart, Start};
 
 use super::extensions::Extensions;
 use super::trace::Exits;
@@ -40,6 +40,12 @@ pub struct Vcpu {
     pub user_pages: bool,
     pub extensions: Extensions,
     pub exits: Exits,
+    /// What the guest has configured through the SBI.
+    pub services: PerHart,
+    /// Ticks stolen from it, as far as the guest has been told.
+    pub stolen: u64,
+    /// What the PMU counts.
+    pub events: Events,
 }
 
 impl Vcpu {
@@ -64,7 +70,15 @@ impl Vcpu {
             user_pages: false,
             extensions: Extensions::new(extension_fields),
             exits: Exits::default(),
+            services: PerHart::default(),
+            stolen: 0,
+            events: Events::default(),
         }
+    }
+
+    /// What the guest has configured is gone, as after a reset of the machine.
+    pub fn reset(&mut self) {
+        self.services = PerHart::default();
     }
 
     /// Forgets what is remembered by the address of an instruction or by a `satp`.

@@ -118,7 +118,7 @@ impl Vm {
                     let harts = 0..self.vcpus.len();
                     // SAFETY: the lock is held and no hart is in the guest.
                     let vcpus = harts.map(|index| unsafe { &*self.vcpus[index].get() });
-                    machine.print_statistics(vcpus);
+                    say!("{}", machine.statistics_line(vcpus));
                 }
                 if code != 0 {
                     say!("error: {label}the guest powered off with failure code {code}");
