@@ -16,9 +16,8 @@ grep MemTotal /proc/meminfo
 read -r online < /sys/devices/system/cpu/online
 jobs=$((${online##*[-,]} + 1))
 
-# Runs a part of the work: the whole of it here for one hart, else a share in a process for each.
-# The shell function gets the number of its share, and does every step that is that number plus a
-# multiple of $jobs.
+# Runs a part of the work: all of it in this process for one hart, else a share in a process for each.
+# The part, a function, gets the number of its share and does one of every $jobs steps from there on.
 everywhere() {
     if [ $jobs -eq 1 ]; then
         $1 0
@@ -32,7 +31,16 @@ everywhere() {
     wait
 }
 
+# Keeps this process, and those that it makes, on one hart.
+stay_on() {
+    read -r process rest < /proc/self/stat
+    taskset -p "$(printf %x $((1 << $1)))" "$process" > /dev/null
+}
+
+# Of several harts each keeps to its own: the kernel would start every child on another one, and what
+# is measured would be how one hart waits for the other to drop its translations.
 fork_one_by_one() {
+    [ $jobs -eq 1 ] || stay_on $1
     i=$1
     while [ $i -lt 1900 ]; do
         ( : )
