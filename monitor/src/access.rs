@@ -61,7 +61,8 @@ impl Machine {
             let Ok(value) = self.board.read(address, access.width) else {
                 return false;
             };
-            block
+            vcpu
+                .block
                 .hart
                 .set_register(access.register, extend(value, &access));
             Request::None

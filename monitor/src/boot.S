@@ -157,17 +157,50 @@ _start:
   add t0, t0, s7
   jr t0
 1:
-  lla t0, early_trap
+  lla t0, monitor_trap
   csrw stvec, t0
   lla sp, boot_stack
   li t0, {boot_stack_size}
   add sp, sp, t0
+  lla tp, boot_cpu                      # until there is a Cpu: its stack for faults alone
+  sd sp, {fault_stack}(tp)
   mv a0, s0
   mv a1, s1
   mv a2, s2
   mv a3, s4
   mv a4, s5
   call {start}
+
+# Another hart of the host, started by the firmware: a0 = hart ID, a1 = its Cpu.
+.balign 4
+.globl other_hart_start
+other_hart_start:
+  csrw sie, zero
+  lla t0, early_trap
+  csrw stvec, t0
+  mv tp, a1
+  lla s2, __image_start
+  slli s6, s2, 34
+  srli s6, s6, 34
+  li t1, {window}
+  add s6, s6, t1
+  sub s7, s6, s2                        # virtual minus physical
+  li t4, 8
+  slli t1, t4, 60
+  lla t3, boot_root
+  srli t3, t3, 12
+  or t1, t1, t3
+  csrw satp, t1
+  sfence.vma
+  lla t0, 1f
+  add t0, t0, s7
+  jr t0
+1:
+  lla t0, monitor_trap
+  csrw stvec, t0
+  ld sp, 0(tp)
+  mv a0, tp
+  call {start_other}
 
 # What cannot go on says so through the firmware's legacy console and shuts down.
 .balign 4
@@ -209,6 +242,8 @@ early_trap_text:
 
 .local boot_root
 .comm boot_root, 4096, 4096
+.local boot_cpu
+.comm boot_cpu, 64, 16
 .local probe_sv48
 .comm probe_sv48, 4096, 4096
 .local probe_sv57

@@ -4,24 +4,25 @@ use isa::address::{GuestPhys, GuestVirt};
 use isa::csr::interrupt;
 use isa::satp::Satp;
 use mmu::{Access, Fault as WalkFault, Kind as AccessKind, walk_with};
-use patch::HartBlock;
 use sbi::{
-    Call, FenceRange, HartStatus, Harts, Machine, MachineIds, Outcome, ResetKind, ResetReason,
-    Start, StartError,
+    Call, CsrView, Event, FenceRange, HartStatus, Harts, MachineIds, Outcome, PerHart,
+    ResetKind, ResetReason, Start, StartError,
 };
-use vcpu::{Cause, Hart, Trap};
+use vcpu::{Cause, Counters, Trap};
 
-use super::exit::fault_of;
-use super::machine::Machine;
-use super::virtual_hart::Vcpu;
-use super::{console, csr};
+use super::clock::Hardware;
+use super::console;
+use super::csr;
+use super::doorbell::{FENCE_I, FLUSH, LOOK};
+use super::machine::{End, Machine};
+use super::page_fault::fault_of;
+use super::system;
+use super::virtual_hart::{State, Vcpu};
 
 /// The machine as the SBI sees it, for the time of one call.
 struct Service<'a> {
-    vm: &'a mut Vm,
-    block: &'a mut HartBlock,
-    /// What becomes of the machine when the call is over.
-    reset: Option<(ResetKind, ResetReason)>,
+    machine: &'a mut Machine,
+    vcpu: &'a mut Vcpu,
 }
 
 impl Machine {
@@ -34,13 +35,12 @@ impl Machine {
             function: argument(6),
             arguments: core::array::from_fn(argument),
         };
+        let index = vcpu.index;
         let mut service = Service {
-            vm: self,
+            machine: self,
             vcpu,
-            reset: None,
         };
-        let outcome = sbi::handle(&call, 0, &mut service);
-        let reset = service.reset;
+        let outcome = sbi::handle(&call, index, &mut service);
         let hart = &mut vcpu.block.hart;
         match outcome {
             Outcome::Return { error, value } => {
@@ -52,38 +52,40 @@ impl Machine {
                 hart.pc = hart.pc.wrapping_add(4);
             }
             Outcome::Fault(fault) => {
-                self.deliver(vcpu, Trap::exception(fault.cause, fault.address.0))
+                self.deliver(vcpu, Trap::exception(fault.cause, fault.address.0));
             }
             Outcome::Suspend { resume } => self.suspend(vcpu, resume),
-            Outcome::Stop => match reset {
-                Some((ResetKind::Shutdown, reason)) => {
-                    self.power_off(vcpu, u16::from(reason == ResetReason::SystemFailure));
+            Outcome::SystemSuspend { resume } => self.suspend(vcpu, Some(resume)),
+            Outcome::Stop => {
+                let all_stopped = self.states.iter().all(|&state| state == State::Stopped);
+                if all_stopped && self.end.is_none() {
+                    self.stop(format_args!(
+                        "the guest stopped its last hart, and nothing can start one again"
+                    ));
                 }
-                Some((ResetKind::ColdReboot | ResetKind::WarmReboot, _)) => self.reset(vcpu),
-                None => self.stop(format_args!(
-                    "the guest stopped its only hart, and nothing can start it again"
-                )),
-            },
+            }
         }
+        let is_virtual = vcpu.counter_views() != [CsrView::Direct; 2];
+        vcpu.block.virtual_counters = is_virtual.into();
     }
 
+    /// Waits for an interrupt, and goes on after the call or where the guest said.
     fn suspend(&mut self, vcpu: &mut Vcpu, resume: Option<Start>) {
-        (vcpu.block.hart.x[10], vcpu.block.hart.x[11]) = (0, 0);
-        vcpu.block.hart.pc = vcpu.block.hart.pc.wrapping_add(4);
-        self.wait(vcpu);
-        if let Some(start) = resume {
-            let device_tree = GuestPhys(start.opaque);
-            let pending = vcpu.block.hart.sip;
-            vcpu.block.hart = Hart::new(&self.features, 0, device_tree, start.address);
-            vcpu.block.hart.sip = pending;
-            self.grant(vcpu);
-        }
+        let hart = &mut vcpu.block.hart;
+        (hart.x[10], hart.x[11]) = (0, 0);
+        hart.pc = hart.pc.wrapping_add(4);
+        self.wait(vcpu, State::Suspended(resume));
+    }
+
+    /// Asks other harts for something, and waits until they will do it before anything else.
+    fn ask_others(&self, me: usize, harts: Harts, what: u64) {
+        self.summon(me, |hart| harts.contains(hart), what);
     }
 }
 
-impl Machine for Service<'_> {
+impl sbi::Machine for Service<'_> {
     fn hart_count(&self) -> usize {
-        1
+        self.machine.doorbells.len()
     }
 
     fn machine_ids(&self) -> MachineIds {
@@ -94,82 +96,144 @@ impl Machine for Service<'_> {
         }
     }
 
-    fn set_timer(&mut self, _hart: usize, deadline: u64) {
-        let vm = &mut *self.vm;
-        vm.clock.set_deadline(self.block, &mut vm.board, deadline);
+    fn per_hart(&mut self, _hart: usize) -> &mut PerHart {
+        &mut self.vcpu.services
     }
 
-    fn send_ipi(&mut self, _hart: usize) {
-        self.block.hart.set_pending(interrupt::SSI, true);
+    fn event_total(&self, _hart: usize, event: Event) -> Option<u64> {
+        let counter = |bit: u64, read: fn(&Hardware) -> u64| {
+            let is_readable = self.machine.counters & 1 << bit != 0;
+            is_readable.then(|| read(&Hardware::PLAIN))
+        };
+        match event {
+            Event::Cycles => counter(0, Hardware::cycle),
+            Event::Instructions => counter(2, Hardware::instret),
+            _ => Some(self.vcpu.events.total(event)),
+        }
     }
 
-    fn clear_ipi(&mut self, _hart: usize) -> bool {
-        let was_pending = self.block.hart.sip & interrupt::SSI != 0;
-        self.block.hart.set_pending(interrupt::SSI, false);
+    fn misaligned_traps(&self) -> bool {
+        // Firmware carries them out, or delegates them: the guest is not told which.
+        false
+    }
+
+    fn set_timer(&mut self, hart: usize, deadline: u64) {
+        self.vcpu.events.count(Event::SetTimer);
+        let door = &self.machine.doorbells[hart];
+        door.withdraw(interrupt::STI);
+        self.vcpu.block.hart.set_pending(interrupt::STI, false);
+        let now = csr::time();
+        door.set_deadline(if deadline <= now { u64::MAX } else { deadline });
+        if deadline <= now {
+            self.vcpu.block.hart.set_pending(interrupt::STI, true);
+        }
+        system::get().cpus[door.cpu()].timer_changed();
+    }
+
+    fn send_ipi(&mut self, hart: usize) {
+        self.vcpu.events.count(Event::IpiSent);
+        if hart == self.vcpu.index {
+            self.vcpu.block.hart.set_pending(interrupt::SSI, true);
+        } else {
+            self.machine.doorbells[hart].ask(interrupt::SSI);
+        }
+    }
+
+    fn clear_ipi(&mut self, hart: usize) -> bool {
+        let withdrawn = self.machine.doorbells[hart].withdraw(interrupt::SSI) != 0;
+        let hart = &mut self.vcpu.block.hart;
+        let was_pending = withdrawn || hart.sip & interrupt::SSI != 0;
+        hart.set_pending(interrupt::SSI, false);
         was_pending
     }
 
     fn remote_fence_i(&mut self, harts: Harts) {
-        if harts.contains(0) {
+        if harts.contains(self.vcpu.index) {
             csr::fence_i();
         }
+        self.vcpu.events.count(Event::FenceISent);
+        self.machine.ask_others(self.vcpu.index, harts, FENCE_I);
     }
 
     fn remote_sfence_vma(&mut self, harts: Harts, range: FenceRange, asid: Option<u16>) {
-        if !harts.contains(0) {
-            return;
-        }
+        let sent = match asid {
+            None => Event::SfenceVmaSent,
+            Some(_) => Event::SfenceVmaAsidSent,
+        };
+        self.vcpu.events.count(sent);
+        // What is dropped from the shadow is dropped for all harts; each hart's own TLB is its own.
         match range.pages() {
-            None => self.vm.fence(self.block, None, asid),
+            None => self.machine.fence(self.vcpu, None, asid),
             Some(pages) => {
                 for page in pages {
-                    self.vm.fence(self.block, Some(page), asid);
+                    self.machine.fence_everywhere(self.vcpu, page, asid);
                 }
             }
         }
+        self.machine.ask_others(self.vcpu.index, harts, FLUSH);
     }
 
-    fn hart_status(&self, _hart: usize) -> HartStatus {
-        HartStatus::Started
+    fn hart_status(&self, hart: usize) -> HartStatus {
+        match self.machine.states[hart] {
+            State::Started | State::Waiting => HartStatus::Started,
+            State::Suspended(_) => HartStatus::Suspended,
+            State::StartPending(_) => HartStatus::StartPending,
+            State::Stopped => HartStatus::Stopped,
+        }
     }
 
-    fn hart_start(&mut self, _hart: usize, _start: Start) -> Result<(), StartError> {
-        Err(StartError::AlreadyAvailable)
+    fn hart_start(&mut self, hart: usize, start: Start) -> Result<(), StartError> {
+        if self.machine.states[hart] != State::Stopped {
+            return Err(StartError::AlreadyAvailable);
+        }
+        self.machine.states[hart] = State::StartPending(start);
+        let door = &self.machine.doorbells[hart];
+        door.set_deadline(u64::MAX);
+        door.withdraw(interrupt::SSI | interrupt::STI);
+        door.ask(LOOK);
+        Ok(())
     }
 
-    fn hart_stop(&mut self, _hart: usize) {}
+    fn hart_stop(&mut self, hart: usize) {
+        self.machine.states[hart] = State::Stopped;
+    }
 
     fn reset(&mut self, kind: ResetKind, reason: ResetReason) {
-        self.reset = Some((kind, reason));
+        self.machine.end = Some(match kind {
+            ResetKind::Shutdown => End::PowerOff((reason == ResetReason::SystemFailure).into()),
+            ResetKind::ColdReboot | ResetKind::WarmReboot => End::Reset,
+        });
     }
 
     fn console_write(&mut self, bytes: &[u8]) -> usize {
-        self.vm.show_output();
-        console::send(bytes);
+        self.machine.show_output();
+        console::output(self.machine.number, bytes);
         bytes.len()
     }
 
     fn console_read(&mut self) -> Option<u8> {
-        self.vm.take_input()
+        let system = system::get();
+        system.poll_input();
+        system.take_input(self.machine.number)
     }
 
     fn is_memory(&self, start: GuestPhys, size: u64) -> bool {
-        self.vm.ram.contains(start, size)
+        self.machine.ram.contains(start, size)
     }
 
     fn read_guest(&self, from: GuestPhys, bytes: &mut [u8]) -> bool {
-        self.vm.ram.read(from, bytes)
+        self.machine.ram.read(from, bytes)
     }
 
     fn write_guest(&mut self, to: GuestPhys, bytes: &[u8]) -> bool {
         // What the guest executes there must change with it.
         let end = to.add(bytes.len() as u64);
         let mut page = to.page();
-        while page < end && self.vm.ram.contains(page, 1) {
-            self.vm.drop_copy(self.block, page);
+        while page < end && self.machine.ram.contains(page, 1) {
+            self.machine.drop_copy(self.vcpu, page);
             page = page.add(isa::address::PAGE_SIZE);
         }
-        self.vm.ram.write(to, bytes)
+        self.machine.ram.write(to, bytes)
     }
 
     fn read_guest_virtual(&mut self, _hart: usize, at: GuestVirt) -> Result<u64, sbi::Fault> {
@@ -188,11 +252,11 @@ impl Machine for Service<'_> {
         let mut bytes = [0; 8];
         for (offset, byte) in bytes.iter_mut().enumerate() {
             let at = at.add(offset as u64);
-            let satp = Satp(self.block.hart.satp);
-            let translation = walk_with(&self.vm.ram, self.vm.walk_options, satp, at, access)
+            let satp = Satp(self.vcpu.block.hart.satp);
+            let translation = walk_with(&self.machine.ram, self.machine.walk_options, satp, at, access)
                 .map_err(|kind| fault(kind, at))?;
             [*byte] = self
-                .vm
+                .machine
                 .ram
                 .bytes(translation.address)
                 .ok_or_else(|| fault(WalkFault::Access, at))?;

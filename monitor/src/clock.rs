@@ -2,6 +2,7 @@
 
 use devices::Board;
 use devices::host_tree::HostTree;
+use sbi::CsrView;
 use vcpu::Counters;
 
 use super::gate::{Attempt, attempt};
@@ -9,12 +10,23 @@ use super::{csr, window};
 
 /// The hardware's counters, as the guest reads them: 0 where firmware keeps one to itself.
 pub struct Hardware {
+    /// Whether it is T-Head's.
     pub is_thead: bool,
+    /// What the guest reads in `cycle` and in `instret`.
+    pub views: [CsrView; 2],
+}
+
+impl Hardware {
+    /// The hardware's own counters.
+    pub const PLAIN: Self = Self {
+        is_thead: false,
+        views: [CsrView::Direct; 2],
+    };
 }
 
 impl Counters for Hardware {
     fn cycle(&self) -> u64 {
-        attempt(Attempt::Cycle).unwrap_or(0)
+        self.views[0].value(attempt(Attempt::Cycle).unwrap_or(0))
     }
 
     fn time(&self) -> u64 {
@@ -22,7 +34,7 @@ impl Counters for Hardware {
     }
 
     fn instret(&self) -> u64 {
-        attempt(Attempt::Instret).unwrap_or(0)
+        self.views[1].value(attempt(Attempt::Instret).unwrap_or(0))
     }
 
     fn th_sxstatus(&self) -> Option<u64> {

@@ -230,11 +230,13 @@ impl Machine {
 
     /// Carries out a privileged instruction with the reference emulator; false when it raised an
     /// exception in the guest.
-    fn emulate(&mut self, vcpu: &mut Vcpu, instruction: &Instruction, word: u32) -> bool {
-        let effect = match block
-            .hart
-            .execute(&self.features, &hardware, instruction, word)
-        {
+    pub fn emulate(&mut self, vcpu: &mut Vcpu, instruction: &Instruction, word: u32) -> bool {
+        let hardware = Hardware {
+            is_thead: self.is_thead,
+            views: vcpu.counter_views(),
+        };
+        let hart = &mut vcpu.block.hart;
+        let effect = match hart.execute(&self.features, &hardware, instruction, word) {
             Ok(effect) => effect,
             Err(trap) => {
                 self.deliver(vcpu, trap);

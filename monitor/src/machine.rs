@@ -19,8 +19,8 @@ use patch::{Maker, Patcher};
 use sbi::Start;
 use vcpu::{Features, Hart};
 
-use super::console::{self, say};
-use super::doorbell::{Doorbell, LOOK};
+use super::console;
+use super::doorbell::Doorbell;
 use super::guest_memory::{Copies, GuestRam, RoutineMemory};
 use super::host::Host;
 use super::layout::Range;
@@ -60,6 +60,8 @@ pub struct Machine {
     pub features: Features,
     pub strict_sum: bool,
     pub walk_options: Options,
+    /// Counters that S-mode may read, by their bits in `scounteren`.
+    pub counters: u64,
     /// Whether the host is a processor of T-Head's, with their own extensions.
     pub is_thead: bool,
     pub cbom_block: Option<u32>,
@@ -339,6 +341,7 @@ impl Machine {
             board_changed: false,
             features,
             walk_options: Options::default(),
+            counters: host.counters,
             is_thead: host.is_thead,
             cbom_block: host.cbom_block,
             cboz_block: host.cboz_block,
@@ -498,6 +501,11 @@ impl Machine {
             cpu.timer_changed();
             cpu.interrupt();
         }
+    }
+
+    /// Whether a hart executes; if not, what it left the guest for is of no account any more.
+    pub fn runs(&self, index: usize) -> bool {
+        self.states[index] == State::Started
     }
 
     /// The hart's own steal time, in memory that the guest gave for it: it is withheld from running.

@@ -1,7 +1,7 @@
 //! The monitor: the S-mode program that firmware boots and that guests run under.
 //!
-//! Follow a guest's privileged instruction: `gate.S` (every trap arrives there), `exit.rs` (the
-//! slow path and what patches the instruction), and then `crates/patch`.
+//! Follow a guest's privileged instruction: `gate.S` (every trap arrives there), `run.rs` and `exit.rs`
+//! (the slow path), `patching.rs` (what patches the instruction), and then `crates/patch`.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -16,16 +16,29 @@ mod monitor {
     mod calls;
     mod clock;
     mod console;
+    mod context;
+    mod cpu;
     mod csr;
+    mod doorbell;
     mod exit;
+    mod extensions;
     mod fault;
     mod gate;
     mod guest_memory;
     mod heap;
     mod host;
     mod layout;
+    mod machine;
+    mod page_fault;
+    mod patching;
     mod plic;
+    mod run;
+    mod shell;
+    mod start;
     mod statistics;
+    mod system;
+    mod trace;
+    mod virtual_hart;
     mod vm;
     mod window;
 }

@@ -84,7 +84,7 @@ pub fn set(parts: Parts) -> &'static System {
 
 impl System {
     /// The machine of a number in the scheduler, and the hart in it.
-    pub fn virtual_hart(&self, vcpu: usize) -> (&Vm, usize) {
+    pub fn virtual_hart(&self, vcpu: usize) -> (&'_ Vm, usize) {
         let (vm, index) = self.virtual_harts[vcpu];
         (&self.vms[vm], index)
     }
@@ -173,8 +173,13 @@ impl System {
         taken
     }
 
+    /// A byte that was typed for a machine.
+    pub fn take_input(&self, vm: usize) -> Option<u8> {
+        self.input[vm].lock().pop_front()
+    }
+
     /// Carries out what was typed to the shell.
-    pub fn carry_out_commands(&self, cpu: &Cpu) {
+    pub fn carry_out_commands(&'static self, cpu: &Cpu) {
         if self.has_commands.load(Ordering::SeqCst) {
             self.has_commands.store(false, Ordering::SeqCst);
             loop {

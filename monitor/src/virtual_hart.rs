@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use patch::block::{ContextEntry, ContextTable, FENCE_LOG};
 use patch::HartBlock;
-use sbi::{PerHart, Start};
+use sbi::{CsrCounter, CsrView, Event, PerHart, Start};
 
 use super::extensions::Extensions;
 use super::trace::Exits;
@@ -23,6 +23,33 @@ pub enum State {
     StartPending(Start),
     /// Stopped.
     Stopped,
+}
+
+/// How often each event of the performance monitoring unit has happened to a hart.
+#[derive(Debug)]
+pub struct Events([u64; Event::ALL.len()]);
+
+impl Default for Events {
+    fn default() -> Self {
+        Self([0; Event::ALL.len()])
+    }
+}
+
+impl Events {
+    fn slot(event: Event) -> usize {
+        let slot = Event::ALL.iter().position(|&other| other == event);
+        slot.expect("every event is among all")
+    }
+
+    /// It has happened once more.
+    pub fn count(&mut self, event: Event) {
+        self.0[Self::slot(event)] += 1;
+    }
+
+    /// How often it has happened.
+    pub fn total(&self, event: Event) -> u64 {
+        self.0[Self::slot(event)]
+    }
 }
 
 /// A virtual hart. The gate and the routines work on its block while it is in the guest; Rust code
@@ -74,6 +101,11 @@ impl Vcpu {
             stolen: 0,
             events: Events::default(),
         }
+    }
+
+    /// What the guest reads in `cycle` and `instret`.
+    pub fn counter_views(&self) -> [CsrView; 2] {
+        [CsrCounter::Cycle, CsrCounter::Instret].map(|counter| self.services.pmu.view(counter))
     }
 
     /// What the guest has configured is gone, as after a reset of the machine.

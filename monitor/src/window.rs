@@ -57,7 +57,7 @@ const IMAGE_TABLES: usize = 3;
 
 const EMPTY: Table = Table([0; 512]);
 
-static TABLES: spin::Mutex<Tables> = spin::Mutex::new(Tables {
+static TABLES: spin::mutex::SpinMutex<Tables> = spin::mutex::SpinMutex::new(Tables {
     root: EMPTY,
     middle: EMPTY,
     image: [EMPTY; IMAGE_TABLES],

@@ -157,6 +157,8 @@ pub struct HartBlock {
     pub scounteren_mask: u64,
     /// Writable bits of `senvcfg`.
     pub senvcfg_mask: u64,
+    /// Not 0 when `cycle` or `instret` is not to be read from the hardware.
+    pub virtual_counters: u64,
     /// Why the slow path was entered: an [`Exit`].
     pub exit: u64,
     /// The instruction word for [`Exit::Emulate`].
@@ -174,7 +176,7 @@ pub struct HartBlock {
 }
 
 /// Bytes of the fields between the padding and the cache.
-const FIELDS: usize = size_of::<Hart>() + 8 * (6 + 30 + KINDS);
+const FIELDS: usize = size_of::<Hart>() + 8 * (6 + 31 + KINDS);
 const FIELDS_AT: usize = 4096 - FIELDS;
 
 const _: () = {

@@ -385,11 +385,22 @@ impl Template<'_> {
         self.leave();
     }
 
-    /// `cycle`, `time`, `instret`: VS may always read them, whatever `scounteren` says for VU.
+    /// `cycle`, `time`, `instret`: VS may always read them, whatever `scounteren` says for VU. The guest
+    /// may have started the first and the last at other values than the hardware's (SBI, PMU extension).
     fn counter(&mut self, access: &CsrAccess) {
+        let emulated = self.code.label();
+        let may_be_virtual = access.csr != csr::TIME;
+        if may_be_virtual {
+            self.load(Reg::T1, slot!(virtual_counters));
+            self.code.bne(Reg::T1, Reg::X0, emulated);
+        }
         self.emit(e::csrrs(Reg::T1, access.csr, Reg::X0));
         self.set_guest(access.rd, Reg::T1);
         self.leave();
+        if may_be_virtual {
+            self.code.place(emulated);
+            self.emulate();
+        }
     }
 
     /// `sie`: only the three standard interrupts can be enabled.
