@@ -120,14 +120,14 @@ pub fn all() -> impl Iterator<Item = u64> {
     (0..64).filter(|&hart| status(hart).error == 0)
 }
 
-/// What a suspension of this hart comes to: HSM's (function 3) or the system's. A resume brings
-/// `sie`, `stvec` and `sscratch` back to where programs start.
-pub fn suspend(extension: u64, function: u64, kind: u64) -> (i64, Arrival) {
+/// Suspends this hart so that it keeps no registers, by HSM (function 3) or the system's suspension.
+/// Whether it resumed, and as it should. `sie`, `stvec` and `sscratch` are then where programs start.
+pub fn suspend(extension: u64, function: u64, kind: u64) -> bool {
     let arrival = Arrival::default();
     // SAFETY: it saves what the calling convention asks for, on the stack, and comes back with it.
     let error = unsafe { suspend_and_resume(extension, function, kind, &arrival) };
     crate::context::reset();
-    (error, arrival)
+    error == 0 && arrival.is_right(start::hart())
 }
 
 impl Arrival {

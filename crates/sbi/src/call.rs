@@ -31,7 +31,8 @@ pub enum Outcome {
         /// For `a0`.
         a0: i64,
     },
-    /// It waits until an interrupt that `sie` enables is pending, then goes on after the `ecall`
+    /// It waits until it "receives an interrupt": until one that `sie` enables is pending, or until
+    /// another hart sends it one, whether `sie` enables it or not. Then it goes on after the `ecall`
     /// with 0 in `a0` and `a1`, or, if there is a `resume`, there.
     Suspend {
         /// Where a non-retentive suspension ends.

@@ -1,8 +1,0 @@
-#![cfg_attr(target_os = "none", no_std, no_main)]
-#[cfg(not(target_os = "none"))]
-fn main() {}
-#[cfg(target_os = "none")]
-mod guest {
-    fn main() {}
-    guests::program!(main);
-}
