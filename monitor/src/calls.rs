@@ -74,6 +74,10 @@ impl Machine {
         let hart = &mut vcpu.block.hart;
         (hart.x[10], hart.x[11]) = (0, 0);
         hart.pc = hart.pc.wrapping_add(4);
+        // What was sent before does not end the suspension: only what `sie` enables does.
+        if self.doorbells[vcpu.index].withdraw(interrupt::SSI) != 0 {
+            hart.set_pending(interrupt::SSI, true);
+        }
         self.wait(vcpu, State::Suspended(resume));
     }
 

@@ -84,8 +84,14 @@ impl Machine {
             State::Started => {}
             State::Stopped => return false,
             State::StartPending(start) => self.start(vcpu, start),
-            State::Waiting | State::Suspended(_) if !vcpu.block.hart.ends_wait() => return false,
+            State::Waiting if !vcpu.block.hart.ends_wait() => return false,
             State::Waiting => {}
+            // Another hart's interrupt ends it even where `sie` does not enable that.
+            State::Suspended(_)
+                if !vcpu.block.hart.ends_wait() && interrupts & interrupt::SSI == 0 =>
+            {
+                return false;
+            }
             State::Suspended(resume) => {
                 if let Some(start) = resume {
                     let pending = vcpu.block.hart.sip;
