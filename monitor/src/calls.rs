@@ -66,7 +66,10 @@ impl Machine {
             }
         }
         let is_virtual = vcpu.counter_views() != [CsrView::Direct; 2];
-        vcpu.block.virtual_counters = is_virtual.into();
+        if vcpu.block.virtual_counters != u64::from(is_virtual) {
+            vcpu.block.virtual_counters = is_virtual.into();
+            self.grant(vcpu);
+        }
     }
 
     /// Waits for an interrupt, and goes on after the call or where the guest said.

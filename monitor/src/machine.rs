@@ -479,10 +479,13 @@ impl Machine {
     /// Gives VU what the guest's `scounteren` and `senvcfg` grant it.
     pub fn grant(&self, vcpu: &Vcpu) {
         let hart = &vcpu.block.hart;
+        // `cycle` and `instret`, when they are not what the hardware has, are emulated for VS. VU gets
+        // an illegal instruction.
+        let withheld = if vcpu.block.virtual_counters != 0 { 0b101 } else { 0 };
         // SAFETY: what VU may read and do is the guest's choice; VS is served by the emulator where
         // these deny it something.
         unsafe {
-            csr::write!("scounteren", hart.scounteren);
+            csr::write!("scounteren", hart.scounteren & !withheld);
             if self.features.senvcfg != 0 {
                 csr::write!("0x10a", hart.senvcfg);
             }
