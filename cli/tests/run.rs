@@ -200,11 +200,11 @@ const TWO_VMS: &str = r#"
     printf 'OpenSBI v1.5\r\n'
     printf 'patchvisor: 2 VMs on 2 harts\r\n'
     printf 'a| PV:boot\r\n'
-    printf 'a| %s\\\r\n' $piece
+    printf 'a| %s\r\n' $piece
     printf 'b| cc -c \\\r\n'
     printf 'b| a.c\r\n'
-    printf 'a| %s\\\r\n' $piece
-    printf 'a| end\r\n'
+    printf 'a+ %s\r\n' $piece
+    printf 'a+ end\r\n'
     printf 'a| patchvisor: stats {"vm":"b","privileged":0}\r\n'
     printf 'a| patchvisor: error: no such thing\r\n'
     printf 'patchvisor: stats {"vm":"b","privileged":8,"patched":2}\r\n'
@@ -214,8 +214,8 @@ const TWO_VMS: &str = r#"
 "#;
 
 fn texts(outcome: &Outcome, vm: &str) -> Vec<String> {
-    let lines = outcome.lines_of(vm).into_iter();
-    lines.map(|line| line.text).collect()
+    let lines = outcome.lines_of(vm).iter();
+    lines.map(|line| line.text.clone()).collect()
 }
 
 #[test]
@@ -226,8 +226,37 @@ fn each_vm_of_a_prefixed_console_has_its_own_lines_and_times() {
     let long = format!("{}end", "x".repeat(512));
     assert_eq!(texts(&outcome, "a")[..2], ["PV:boot".to_owned(), long]);
     assert_eq!(texts(&outcome, "b"), ["cc -c \\", "a.c", "PV:boot"]);
-    let booted = |vm| patchvisor::qemu::marker(&outcome.lines_of(vm), "PV:boot").unwrap();
+    let booted = |vm| patchvisor::qemu::marker(outcome.lines_of(vm), "PV:boot").unwrap();
     assert!(booted("b") >= booted("a") + Duration::from_millis(150));
+}
+
+#[test]
+fn a_prompt_of_a_vm_is_found_and_logged_while_its_line_goes_on() {
+    let script = Script::new(
+        r#"
+        printf 'b| login: \r\na| log\r\npatchvisor: a word\r\na+ in: \r\n'
+        read name
+        printf "a+ $name\r\n"
+        printf 'a| # \r\n'
+        read command
+        "#,
+    );
+    let logs = script.path("logs");
+    let machine = script.machine().prefixed(["a", "b"]).logs(&logs);
+    let log = || std::fs::read_to_string(logs.join("a.log")).unwrap();
+    let mut run = machine.spawn().unwrap();
+    run.expect_from("a", "login: ", SOON).unwrap();
+    assert_eq!(log(), "login: ");
+    run.send("root\n").unwrap();
+    run.expect_from("a", "# ", SOON).unwrap();
+    assert_eq!(log(), "login: root\n# ");
+    assert!(run.expect_from("c", "# ", SOON).is_err());
+    run.send("exit\n").unwrap();
+    let outcome = run.wait(SOON).unwrap();
+    assert_eq!(log(), "login: root\n# \n");
+    assert_eq!(texts(&outcome, "a"), ["login: root", "# "]);
+    assert_eq!(texts(&outcome, "b"), ["login: "]);
+    assert!(outcome.lines_of("c").is_empty());
 }
 
 #[test]

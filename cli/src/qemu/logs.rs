@@ -1,7 +1,6 @@
 //! A prefixed console in files: one for each VM, and one for the monitor and the firmware.
 
-use super::console::without_return;
-use super::prefixed::{Entry, Splitter};
+use super::prefixed::{Said, Splitter};
 use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::io::Write;
@@ -11,14 +10,12 @@ use std::time::Duration;
 /// Name of the file for lines that are no VM's, without `.log`.
 const MONITOR: &str = "monitor";
 
-/// The files, written line by line.
+/// The files. What was said is in them as soon as it came.
 #[derive(Debug)]
 pub struct Logs {
     splitter: Splitter,
     /// In the order of the VMs, then the monitor's.
     files: Vec<(PathBuf, File)>,
-    /// A line that has no end yet.
-    line: Vec<u8>,
     /// The first failure, after which nothing more is written.
     failure: Option<String>,
 }
@@ -43,53 +40,34 @@ impl Logs {
         Ok(Self {
             splitter: Splitter::new(vms),
             files: names.map(create).collect::<Result<_>>()?,
-            line: Vec::new(),
             failure: None,
         })
     }
 
     /// Takes what the console said next.
     pub fn push(&mut self, bytes: &[u8]) {
-        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
-            match piece.strip_suffix(b"\n") {
-                Some(end) => {
-                    self.line.extend(end);
-                    self.end_line();
-                }
-                None => self.line.extend(piece),
-            }
-        }
+        let (files, failure) = (&mut self.files, &mut self.failure);
+        // Files have no use for times.
+        let write = |said: Said| write(files, failure, said);
+        self.splitter.push(bytes, Duration::ZERO, write);
     }
 
-    /// Writes what has no end; returns what went wrong, if anything did.
+    /// Ends all lines; returns what went wrong, if anything did.
     pub fn finish(mut self) -> Option<String> {
-        if !self.line.is_empty() {
-            self.end_line();
-        }
-        let nothing = Splitter::new(&[]);
-        for entry in std::mem::replace(&mut self.splitter, nothing).finish() {
-            self.write(entry);
-        }
+        let (files, failure) = (&mut self.files, &mut self.failure);
+        let write = |said: Said| write(files, failure, said);
+        self.splitter.finish(write);
         self.failure
     }
+}
 
-    fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
-        // Files have no use for times.
-        if let Some(entry) = self.splitter.take(without_return(&line), Duration::ZERO) {
-            self.write(entry);
-        }
+fn write(files: &mut [(PathBuf, File)], failure: &mut Option<String>, said: Said) {
+    if failure.is_some() {
+        return;
     }
-
-    fn write(&mut self, mut entry: Entry) {
-        if self.failure.is_some() {
-            return;
-        }
-        entry.text.push(b'\n');
-        let monitor = self.files.len() - 1;
-        let (path, file) = &mut self.files[entry.vm.unwrap_or(monitor)];
-        if let Err(error) = file.write_all(&entry.text) {
-            self.failure = Some(format!("writing {}: {error}", path.display()));
-        }
+    let monitor = files.len() - 1;
+    let (path, file) = &mut files[said.vm.unwrap_or(monitor)];
+    if let Err(error) = file.write_all(said.text) {
+        *failure = Some(format!("writing {}: {error}", path.display()));
     }
 }

@@ -15,7 +15,7 @@
 mod console;
 mod logs;
 mod machine;
-pub mod prefixed;
+mod prefixed;
 mod run;
 
 pub use console::{Line, Show, marker};

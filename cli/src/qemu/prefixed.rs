@@ -1,38 +1,33 @@
-//! A console that several VMs share, taken apart: `name| text` is a line of the VM `name`. The rules
-//! are in [`bundle::console`].
+//! A console that several VMs share, taken apart as it comes. The rules are in [`bundle::console`].
 
-use super::console::Line;
-use bundle::console::{CONTINUES, PIECE, SEPARATOR, can_prefix};
+use super::console::{Capture, Line, without_return};
+use bundle::console::{CONTINUATION, ERASE, SEPARATOR, can_prefix};
 use std::time::Duration;
 
-/// Takes a line without its end apart, into a VM's name and what the VM said. `None` if it is no
-/// VM's but the monitor's or the firmware's.
-pub fn split(line: &[u8]) -> Option<(&str, &[u8])> {
-    let separator = SEPARATOR.as_bytes();
-    let end = line
-        .windows(separator.len())
-        .position(|window| window == separator)?;
-    let name = str::from_utf8(&line[..end]).ok()?;
-    can_prefix(name).then(|| (name, &line[end + separator.len()..]))
-}
-
-/// A whole line, and whose it is.
-#[derive(Debug, Eq, PartialEq)]
-pub struct Entry {
-    /// The VM's place in the list that [`Splitter::new`] was given; `None` for the monitor.
+/// What a VM or the monitor said next. All of one speaker's put together is its console.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// The VM's place in the list that [`Splitter::new`] was given; `None` for the monitor and the
+    /// firmware.
     pub vm: Option<usize>,
     /// When its first byte came.
     pub at: Duration,
-    /// What it says, without its end.
-    pub text: Vec<u8>,
+    /// The text, with `\n` between lines.
+    pub text: &'a [u8],
 }
 
-/// Takes a console apart line by line, and joins the pieces of lines that were too long for one.
+/// Takes a console apart.
+///
+/// What a VM said is given as soon as it is whole on the console, the `\n` after it when the VM's next
+/// line begins: until then more of the same line may come.
 #[derive(Debug)]
 pub struct Splitter {
     vms: Vec<String>,
-    /// For each VM, the pieces so far of a line that goes on.
-    open: Vec<Option<(Duration, Vec<u8>)>>,
+    /// Whether each VM has begun a line.
+    begun: Vec<bool>,
+    /// The console's line that has no end yet, and when its first byte came.
+    line: Vec<u8>,
+    began: Duration,
 }
 
 impl Splitter {
@@ -40,156 +35,331 @@ impl Splitter {
     pub fn new(vms: &[String]) -> Self {
         Self {
             vms: vms.to_vec(),
-            open: vec![None; vms.len()],
+            begun: vec![false; vms.len()],
+            line: Vec::new(),
+            began: Duration::ZERO,
         }
     }
 
-    /// Takes the next line, which came at `at`. Gives nothing while the line goes on.
-    pub fn take(&mut self, line: &[u8], at: Duration) -> Option<Entry> {
-        let own = split(line).and_then(|(name, text)| {
-            let vm = self.vms.iter().position(|vm| vm == name)?;
-            Some((vm, text))
+    /// Takes what came on the console at `at`, and tells what was said.
+    pub fn push(&mut self, bytes: &[u8], at: Duration, mut tell: impl FnMut(Said)) {
+        for &byte in bytes {
+            if self.line.is_empty() {
+                self.began = at;
+            }
+            self.line.push(byte);
+            if byte == b'\n' {
+                self.end_line(&mut tell);
+            } else if self.line.ends_with(ERASE.as_bytes()) {
+                self.line.clear();
+            }
+        }
+    }
+
+    /// The console has ended, and with it each line.
+    pub fn finish(&mut self, mut tell: impl FnMut(Said)) {
+        if !self.line.is_empty() {
+            self.end_line(&mut tell);
+        }
+        for (vm, begun) in self.begun.iter_mut().enumerate() {
+            if std::mem::take(begun) {
+                let (vm, at, text) = (Some(vm), self.began, &b"\n"[..]);
+                tell(Said { vm, at, text });
+            }
+        }
+    }
+
+    fn end_line(&mut self, tell: &mut impl FnMut(Said)) {
+        let line = std::mem::take(&mut self.line);
+        let line = without_return(line.strip_suffix(b"\n").unwrap_or(&line));
+        let at = self.began;
+        let own = split(line).and_then(|part| {
+            let vm = self.vms.iter().position(|vm| vm == part.name)?;
+            Some((vm, part))
         });
-        let Some((vm, text)) = own else {
-            let text = line.to_vec();
-            return Some(Entry { vm: None, at, text });
+        let Some((vm, part)) = own else {
+            let text = &[line, b"\n"].concat();
+            return tell(Said { vm: None, at, text });
         };
-        let (at, mut joined) = self.open[vm].take().unwrap_or((at, Vec::new()));
-        match text.split_last() {
-            Some((&CONTINUES, piece)) if piece.len() == PIECE => {
-                joined.extend(piece);
-                self.open[vm] = Some((at, joined));
-                None
-            }
-            _ => {
-                joined.extend(text);
-                let (vm, text) = (Some(vm), joined);
-                Some(Entry { vm, at, text })
-            }
-        }
-    }
-
-    /// The lines whose last piece never came.
-    pub fn finish(self) -> impl Iterator<Item = Entry> {
-        let open = self.open.into_iter().enumerate();
-        open.filter_map(|(vm, open)| {
-            let (at, text) = open?;
-            let vm = Some(vm);
-            Some(Entry { vm, at, text })
-        })
+        let begun = std::mem::replace(&mut self.begun[vm], true);
+        let end: &[u8] = if begun && !part.continues { b"\n" } else { b"" };
+        let (vm, text) = (Some(vm), &[end, part.text].concat());
+        tell(Said { vm, at, text });
     }
 }
 
-impl From<Entry> for Line {
-    fn from(entry: Entry) -> Self {
+/// A VM's line on the console.
+#[derive(Debug, Eq, PartialEq)]
+struct Part<'a> {
+    name: &'a str,
+    /// Whether it goes on with the VM's last line.
+    continues: bool,
+    text: &'a [u8],
+}
+
+/// Takes a line without its end apart. `None` if it is no VM's but the monitor's or the firmware's.
+fn split(line: &[u8]) -> Option<Part<'_>> {
+    // Names have no blanks, so the first one is a separator's.
+    let blank = line.iter().position(|&byte| byte == b' ')?;
+    let (start, text) = line.split_at(blank + 1);
+    let start = str::from_utf8(start).ok()?;
+    let (name, continues) = match start.strip_suffix(SEPARATOR) {
+        Some(name) => (name, false),
+        None => (start.strip_suffix(CONTINUATION)?, true),
+    };
+    can_prefix(name).then_some(Part {
+        name,
+        continues,
+        text,
+    })
+}
+
+/// The consoles that share one, each captured on its own.
+#[derive(Debug)]
+pub struct Captures {
+    splitter: Splitter,
+    /// In the order of the VMs, then the monitor's.
+    captures: Vec<Capture>,
+}
+
+impl Captures {
+    /// Captures of these VMs.
+    pub fn new(vms: &[String]) -> Self {
         Self {
-            at: entry.at,
-            text: String::from_utf8_lossy(&entry.text).into_owned(),
+            splitter: Splitter::new(vms),
+            captures: (0..=vms.len()).map(|_| Capture::default()).collect(),
         }
     }
+
+    /// Takes what came on the shared console at `at`.
+    pub fn push(&mut self, bytes: &[u8], at: Duration) {
+        let captures = &mut self.captures;
+        self.splitter.push(bytes, at, |said| add(captures, said));
+    }
+
+    /// The capture of a VM; `None` when there is no such VM.
+    pub fn of(&mut self, vm: &str) -> Option<&mut Capture> {
+        let vm = self.splitter.vms.iter().position(|name| name == vm)?;
+        Some(&mut self.captures[vm])
+    }
+
+    /// The lines of each VM, then the monitor's.
+    pub fn finish(mut self) -> Vec<Vec<Line>> {
+        let captures = &mut self.captures;
+        self.splitter.finish(|said| add(captures, said));
+        let captures = self.captures.into_iter();
+        captures.map(|capture| capture.finish().1).collect()
+    }
+}
+
+fn add(captures: &mut [Capture], said: Said) {
+    let monitor = captures.len() - 1;
+    captures[said.vm.unwrap_or(monitor)].push(said.text, said.at);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::cell::RefCell;
+    use terminal::{HELD, Mode, Terminal};
 
     const MS: Duration = Duration::from_millis(1);
+    const NAMES: [&str; 2] = ["a", "b-2"];
 
-    fn names() -> [String; 2] {
-        ["a", "b"].map(str::to_owned)
+    fn names() -> Vec<String> {
+        NAMES.map(str::to_owned).to_vec()
     }
 
-    /// The lines that a monitor prints for one line of a VM.
-    fn printed(name: &str, line: &[u8]) -> Vec<Vec<u8>> {
-        let mut pieces: Vec<_> = line.chunks(PIECE).map(<[u8]>::to_vec).collect();
-        let last = pieces.pop().unwrap_or_default();
-        for piece in &mut pieces {
-            piece.push(CONTINUES);
-        }
-        pieces.push(last);
-        let prefix = format!("{name}{SEPARATOR}").into_bytes();
-        let prefixed = |piece: Vec<u8>| [prefix.clone(), piece].concat();
-        pieces.into_iter().map(prefixed).collect()
+    /// What the VMs, then the monitor, said so far.
+    type Consoles = [Vec<u8>; 3];
+
+    fn note(consoles: &mut Consoles, said: Said) {
+        consoles[said.vm.unwrap_or(2)].extend(said.text);
     }
 
     #[test]
     fn a_line_begins_with_its_vm() {
         let split = |line: &'static str| {
-            let (name, text) = split(line.as_bytes())?;
-            Some((name, str::from_utf8(text).unwrap()))
+            let part = split(line.as_bytes())?;
+            Some((
+                part.name,
+                part.continues,
+                str::from_utf8(part.text).unwrap(),
+            ))
         };
-        assert_eq!(split("a-1| one| two"), Some(("a-1", "one| two")));
-        assert_eq!(split("a-1| "), Some(("a-1", "")));
+        assert_eq!(split("a-1| one| two"), Some(("a-1", false, "one| two")));
+        assert_eq!(split("a-1+ one| two"), Some(("a-1", true, "one| two")));
+        assert_eq!(split("a-1| one+ two"), Some(("a-1", false, "one+ two")));
+        assert_eq!(split("a-1| "), Some(("a-1", false, "")));
         assert_eq!(
             split("a| patchvisor: error: no"),
-            Some(("a", "patchvisor: error: no"))
+            Some(("a", false, "patchvisor: error: no"))
         );
-        assert_eq!(split("patchvisor: error: a| b"), None);
-        assert_eq!(split(r" | |  | | '_ \ / _ \ '_ \ \___ \"), None);
-        assert_eq!(split("a|b"), None);
-        assert_eq!(split("| text"), None);
-        assert_eq!(split(""), None);
+        for line in [
+            "patchvisor: error: a| b",
+            r" | |  | | '_ \ / _ \ '_ \ \___ \",
+            "a|b",
+            "a+| text",
+            "a|+ text",
+            "| text",
+            "+ text",
+            "",
+        ] {
+            assert_eq!(split(line), None, "{line}");
+        }
     }
 
     #[test]
-    fn pieces_are_joined_although_others_come_between() {
-        let long = [b'x'; 2 * PIECE + 1];
-        let pieces = printed("a", &long);
-        assert_eq!(pieces.len(), 3);
-        let mut splitter = Splitter::new(&names());
-        assert_eq!(splitter.take(&pieces[0], MS), None);
-        let other = splitter.take(b"b| short", 2 * MS).unwrap();
-        assert_eq!((other.vm, &other.text[..]), (Some(1), &b"short"[..]));
-        let monitor = splitter.take(b"patchvisor: a word", 3 * MS).unwrap();
-        assert_eq!(monitor.vm, None);
-        assert_eq!(splitter.take(&pieces[1], 4 * MS), None);
-        let whole = splitter.take(&pieces[2], 5 * MS).unwrap();
-        let (vm, at, text) = (Some(0), MS, long.to_vec());
-        assert_eq!(whole, Entry { vm, at, text });
+    fn a_line_grows_although_others_come_between() {
+        let mut captures = Captures::new(&names());
+        captures.push(b"a| log\r\nb-2| short\r\n", MS);
+        captures.push(b"patchvisor: a word\r\n", 2 * MS);
+        captures.push(b"a+ in: \r\n", 3 * MS);
+        assert!(captures.of("a").unwrap().find("login: "));
+        captures.push(b"a| root\r\n", 4 * MS);
+        let lines = captures.finish().into_iter().map(|lines| {
+            let lines = lines.into_iter();
+            lines
+                .map(|line| (line.at.as_millis(), line.text))
+                .collect::<Vec<_>>()
+        });
+        let line = |at: u128, text: &str| (at, text.to_owned());
+        let expected = [
+            vec![line(1, "login: "), line(4, "root")],
+            vec![line(1, "short")],
+            vec![line(2, "patchvisor: a word")],
+        ];
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
     }
 
     #[test]
-    fn a_short_line_that_ends_in_a_backslash_is_whole() {
-        let mut splitter = Splitter::new(&names());
-        let entry = splitter.take(br"a| cc -c \", MS).unwrap();
-        assert_eq!(entry.text, br"cc -c \");
-    }
-
-    #[test]
-    fn a_line_that_never_ended_is_not_lost() {
-        let mut splitter = Splitter::new(&names());
-        let pieces = printed("b", &[b'y'; 300]);
-        assert_eq!(splitter.take(&pieces[0], MS), None);
-        let rest: Vec<_> = splitter.finish().collect();
-        let (vm, at, text) = (Some(1), MS, vec![b'y'; PIECE]);
-        assert_eq!(rest, [Entry { vm, at, text }]);
+    fn a_line_that_the_prompt_made_room_for_came_after_the_prompt() {
+        let mut captures = Captures::new(&names());
+        captures.push(b"patchvisor> vm", MS);
+        captures.push(b"\r\x1b[Ka| text\r\npatchvisor> vm", 9 * MS);
+        let lines = captures.finish();
+        assert_eq!((lines[0][0].at, &*lines[0][0].text), (9 * MS, "text"));
+        assert_eq!(lines[2][0].text, "patchvisor> vm");
     }
 
     #[test]
     fn names_of_no_vm_are_the_monitors() {
+        let mut consoles = Consoles::default();
         let mut splitter = Splitter::new(&names());
-        let entry = splitter.take(b"c| text", MS).unwrap();
-        assert_eq!((entry.vm, &entry.text[..]), (None, &b"c| text"[..]));
+        splitter.push(b"c| text\r\n", MS, |said| note(&mut consoles, said));
+        assert_eq!(consoles[2], b"c| text\n");
+    }
+
+    /// What happens on a terminal.
+    #[derive(Clone, Debug)]
+    enum Event {
+        Output(usize, Vec<u8>),
+        Say(String),
+        Flush,
+        /// The next console gets the focus, the shell's too.
+        Next,
+        /// In the shell; a VM gets it otherwise.
+        Typed(String),
+    }
+
+    fn events() -> impl Strategy<Value = Vec<Event>> {
+        let byte = prop_oneof![
+            6 => b'a'..=b'z',
+            2 => Just(b'\n'),
+            2 => Just(b'\r'),
+            1 => prop::sample::select(b"|+ab-2 ".as_slice()),
+            1 => any::<u8>(),
+        ];
+        let lines = (0..2_usize, prop::collection::vec(byte, 0..60));
+        let long = (0..2_usize, prop::collection::vec(b' '..=b'~', 0..3 * HELD));
+        let event = prop_oneof![
+            6 => lines.prop_map(|(vm, bytes)| Event::Output(vm, bytes)),
+            1 => long.prop_map(|(vm, bytes)| Event::Output(vm, bytes)),
+            1 => "[ -~]{0,40}".prop_map(Event::Say),
+            2 => Just(Event::Flush),
+            1 => Just(Event::Next),
+            1 => r"[ -~\r]{1,9}".prop_map(Event::Typed),
+        ];
+        prop::collection::vec(event, 0..40)
+    }
+
+    /// How the terminal shows what a VM printed: all that is documented to change.
+    fn shown(printed: &[u8]) -> Vec<u8> {
+        let mut lines: Vec<_> = printed
+            .split(|&byte| byte == b'\n')
+            .map(without_return)
+            .collect();
+        if lines.last().is_some_and(|line| line.is_empty()) {
+            lines.pop();
+        }
+        let mut shown = Vec::new();
+        for line in lines {
+            for &byte in line {
+                match byte {
+                    b'\t' | 0x1b => shown.push(byte),
+                    0..b' ' | 0x7f => shown.extend([b'^', byte ^ 0x40]),
+                    _ => shown.push(byte),
+                }
+            }
+            shown.push(b'\n');
+        }
+        shown
     }
 
     proptest! {
         #[test]
-        fn every_line_comes_back(
-            lines in prop::collection::vec(
-                (0usize..2, prop::collection::vec(prop_oneof![Just(b'\\'), any::<u8>()], 0..800)),
-                0..8,
-            )
+        fn whatever_vms_print_in_whatever_chunks_is_what_they_said(
+            events in events(),
+            chunk in 1..100_usize,
         ) {
-            let names = names();
-            let mut splitter = Splitter::new(&names);
-            for (vm, line) in lines {
-                let pieces = printed(&names[vm], &line);
-                let entries: Vec<_> = pieces
-                    .iter()
-                    .filter_map(|piece| splitter.take(piece, MS))
-                    .collect();
-                prop_assert_eq!(entries, [Entry { vm: Some(vm), at: MS, text: line }]);
+            let sent = RefCell::new(Vec::new());
+            let sink = |bytes: &[u8]| sent.borrow_mut().extend_from_slice(bytes);
+            let mut terminal = Terminal::new(sink, names(), Mode::Prefixed);
+            let mut printed = Consoles::default();
+            let mut splitter = Splitter::new(&names());
+            let mut consoles = Consoles::default();
+            for event in events {
+                match event {
+                    Event::Output(vm, bytes) => {
+                        printed[vm].extend(&bytes);
+                        terminal.output(vm, &bytes);
+                    }
+                    Event::Say(text) => {
+                        terminal.say(&text);
+                        printed[2].extend(text.lines().flat_map(|line| {
+                            [b"patchvisor: ", line.as_bytes(), b"\n"].concat()
+                        }));
+                    }
+                    Event::Flush => terminal.flush(),
+                    Event::Next => {
+                        terminal.input(terminal::keys::PREFIX);
+                        terminal.input(b'n');
+                    }
+                    Event::Typed(text) => text.bytes().for_each(|byte| {
+                        terminal.input(byte);
+                    }),
+                }
+                if !terminal.holds() {
+                    for chunk in sent.take().chunks(chunk) {
+                        splitter.push(chunk, MS, |said| note(&mut consoles, said));
+                    }
+                    // All is told, but for the end of each last line.
+                    for (said, printed) in consoles.iter().zip(&printed).take(2) {
+                        let shown = shown(printed);
+                        prop_assert_eq!(said, shown.strip_suffix(b"\n").unwrap_or(&shown));
+                    }
+                }
+            }
+            terminal.flush();
+            splitter.push(&sent.take(), MS, |said| note(&mut consoles, said));
+            splitter.finish(|said| note(&mut consoles, said));
+            prop_assert_eq!(&consoles[0], &shown(&printed[0]));
+            prop_assert_eq!(&consoles[1], &shown(&printed[1]));
+            let monitor = String::from_utf8(consoles[2].clone()).unwrap();
+            let mut monitor = monitor.lines();
+            for said in String::from_utf8(printed[2].clone()).unwrap().lines() {
+                prop_assert!(monitor.any(|line| line == said), "{}", said);
             }
         }
     }

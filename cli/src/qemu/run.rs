@@ -1,8 +1,8 @@
 //! A machine that runs: its console is captured, it can be spoken to, and it always ends.
 
-use super::console::{self, Capture, Line, Show, without_return};
+use super::console::{self, Capture, Line, Show};
 use super::logs::Logs;
-use super::prefixed::{self, Splitter};
+use super::prefixed::Captures;
 use crate::stats::{self, Stats};
 use anyhow::{Context, Result, bail};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -39,6 +39,8 @@ pub struct Run {
     complaints: Option<JoinHandle<String>>,
     stdin: Option<ChildStdin>,
     capture: Capture,
+    /// A prefixed console taken apart.
+    apart: Option<Captures>,
     console: Console,
     /// The terminal's settings before QEMU changed them.
     terminal: Option<Termios>,
@@ -57,6 +59,8 @@ pub struct Outcome {
     pub lines: Vec<Line>,
     /// The VMs that shared the console, if it was prefixed.
     pub vms: Vec<String>,
+    /// The lines of each VM, then the monitor's; empty if the console was not prefixed.
+    apart: Vec<Vec<Line>>,
     /// What QEMU itself had to say, and what became of the log files if they could not be written.
     pub complaints: String,
 }
@@ -104,6 +108,7 @@ impl Run {
             complaints: Some(complaints),
             stdin,
             capture: Capture::default(),
+            apart: (!console.vms.is_empty()).then(|| Captures::new(&console.vms)),
             console,
             terminal,
         })
@@ -137,12 +142,42 @@ impl Run {
     /// Waits until `text` appears after what the last call found; returns when that was, counted
     /// from the start of the machine.
     ///
+    /// This is the console as it came: on a prefixed one, names may stand in the midst of a text.
+    ///
     /// # Errors
     /// When `limit` passes or the machine ends first; the last lines are in the message.
     pub fn expect(&mut self, text: &str, limit: Duration) -> Result<Duration> {
+        self.wait_for(text, limit, |run| run.capture.find(text))
+    }
+
+    /// Waits until one VM says `text` on a prefixed console, after what the last call for this VM
+    /// found. The same as [`Self::expect`] if the console is not prefixed.
+    ///
+    /// # Errors
+    /// Those of [`Self::expect`], and when there is no such VM.
+    pub fn expect_from(&mut self, vm: &str, text: &str, limit: Duration) -> Result<Duration> {
+        let Some(apart) = &mut self.apart else {
+            return self.expect(text, limit);
+        };
+        if apart.of(vm).is_none() {
+            bail!("no VM \"{vm}\" prints on this console");
+        }
+        self.wait_for(text, limit, |run| {
+            let capture = run.apart.as_mut().and_then(|apart| apart.of(vm));
+            capture.is_some_and(|capture| capture.find(text))
+        })
+    }
+
+    /// Waits until `found`, which looks for `text`.
+    fn wait_for(
+        &mut self,
+        text: &str,
+        limit: Duration,
+        found: impl Fn(&mut Self) -> bool,
+    ) -> Result<Duration> {
         let deadline = deadline(limit);
         loop {
-            if self.capture.find(text) {
+            if found(self) {
                 return Ok(self.started.elapsed());
             }
             match self.receive(deadline) {
@@ -188,12 +223,14 @@ impl Run {
             complaints += &format!("{failure}\n");
         }
         let (bytes, lines) = std::mem::take(&mut self.capture).finish();
+        let apart = self.apart.take().map(Captures::finish);
         Ok(Outcome {
             status,
             elapsed,
             bytes,
             lines,
             vms: std::mem::take(&mut self.console.vms),
+            apart: apart.unwrap_or_default(),
             complaints,
         })
     }
@@ -208,7 +245,11 @@ impl Run {
         if let Some(logs) = &mut self.console.logs {
             logs.push(&bytes);
         }
-        self.capture.push(&bytes, at - self.started);
+        let at = at - self.started;
+        if let Some(apart) = &mut self.apart {
+            apart.push(&bytes, at);
+        }
+        self.capture.push(&bytes, at);
         Ok(())
     }
 
@@ -280,30 +321,20 @@ impl Outcome {
         console::marker(&self.lines, marker)
     }
 
-    /// What one VM said on a prefixed console, without its name, long lines joined. All that was said
+    /// What one VM said on a prefixed console, without its name, each line whole. All that was said
     /// if the console is not prefixed.
-    pub fn lines_of(&self, vm: &str) -> Vec<Line> {
+    pub fn lines_of(&self, vm: &str) -> &[Line] {
         if self.vms.is_empty() {
-            return self.lines.clone();
+            return &self.lines;
         }
-        let mut splitter = Splitter::new(std::slice::from_ref(&vm.to_owned()));
-        let raw = self.bytes.split(|&byte| byte == b'\n');
-        let mut entries = Vec::new();
-        for (raw, line) in raw.zip(&self.lines) {
-            entries.extend(splitter.take(without_return(raw), line.at));
-        }
-        entries.extend(splitter.finish());
-        entries.retain(|entry| entry.vm.is_some());
-        entries.into_iter().map(Line::from).collect()
+        let place = self.vms.iter().position(|name| name == vm);
+        place.map_or(&[], |place| &self.apart[place])
     }
 
     /// The lines that are no VM's, as far as that can be told.
     fn lines_of_monitor(&self) -> impl DoubleEndedIterator<Item = &str> {
-        let lines = self.lines.iter().map(|line| line.text.as_str());
-        lines.filter(|line| {
-            let vm = prefixed::split(line.as_bytes());
-            !vm.is_some_and(|(name, _)| self.vms.iter().any(|vm| vm == name))
-        })
+        let lines = self.apart.last().unwrap_or(&self.lines);
+        lines.iter().map(|line| line.text.as_str())
     }
 
     /// The monitor's first error, without its prefix.

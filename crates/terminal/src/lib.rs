@@ -18,19 +18,13 @@
 //! [`REPLAYED`] lines. A VM that is the only one is never announced, nor is its output cut: while
 //! it has the focus, it has the line to itself.
 //!
-//! [`Mode::Prefixed`]: the output of all VMs goes out, in whole lines:
-//!
-//! ```text
-//! name| a line, or the beginning of one
-//! name+ more of the same line
-//! ```
-//!
-//! Output is held until its line ends, or until [`HELD`] bytes are held or the caller says so
-//! ([`Terminal::flush`]). So a line that begins with `name+ ` continues the last one of that VM,
-//! and one that begins with `name| ` does not. Carriage returns at the end of a line are dropped;
-//! other control characters are shown like `^G`, so that each line of the byte stream says truly
-//! whose it is. Tab and escape pass, because guests colour what they print; with escape sequences a
-//! guest can still draw over a screen, though not over a log.
+//! [`Mode::Prefixed`]: the output of all VMs goes out, in lines that begin with `name| ` or `name+ `
+//! as [`bundle::console`] describes them. Output is held until its line ends, or until [`HELD`] bytes
+//! are held or the caller says so ([`Terminal::flush`]); what is sent of a line after such a cut
+//! begins with `name+ `. Carriage returns at the end of a line are dropped, but for those beyond
+//! [`HELD`]; other control characters are shown like `^G`, so that each line of the byte stream says
+//! truly whose it is. Tab and escape pass, because guests colour what they print; with escape
+//! sequences a guest can still draw over a screen, though not over a log.
 //!
 //! In both modes the monitor's own lines begin with `patchvisor: `, go out at once, and stand on
 //! lines of their own.

@@ -1,9 +1,8 @@
 //! The physical line: where the cursor is, and how something else gets a line of its own.
 
 use alloc::vec::Vec;
+use bundle::console::ERASE;
 
-/// Carriage return, and erase to the end of the line (ECMA-48, EL).
-const ERASE: &[u8] = b"\r\x1b[K";
 const BREAK: &[u8] = b"\r\n";
 const ESCAPE: u8 = 0x1b;
 const DELETE: u8 = 0x7f;
@@ -47,7 +46,7 @@ impl<S: FnMut(&[u8])> Line<S> {
         match self.holds {
             Holds::Nothing => {}
             Holds::Output => (self.sink)(BREAK),
-            Holds::Prompt => (self.sink)(ERASE),
+            Holds::Prompt => (self.sink)(ERASE.as_bytes()),
         }
         self.holds = Holds::Nothing;
     }

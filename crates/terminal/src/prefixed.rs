@@ -1,8 +1,9 @@
-//! Output in whole lines, for [`Mode::Prefixed`](crate::Mode::Prefixed).
+//! Output in lines with names, for [`Mode::Prefixed`](crate::Mode::Prefixed).
 
 use crate::HELD;
 use crate::line::Line;
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, vec::Vec};
+use bundle::console::{CONTINUATION, SEPARATOR};
 
 /// The unfinished line of a VM.
 pub(crate) struct Held {
@@ -27,7 +28,7 @@ impl Held {
                 continue;
             }
             if self.bytes.len() == HELD {
-                self.flush(name, line);
+                self.make_room(name, line);
             }
             self.bytes.push(byte);
         }
@@ -35,31 +36,49 @@ impl Held {
 
     /// The line ends.
     fn end<S: FnMut(&[u8])>(&mut self, name: &str, line: &mut Line<S>) {
-        while self.bytes.last() == Some(&b'\r') {
-            self.bytes.pop();
-        }
         // What went out before may have been all of the line.
-        if !(self.continues && self.bytes.is_empty()) {
-            self.send(name, line);
+        if !(self.continues && self.is_empty()) {
+            self.send(self.text(), name, line);
         }
+        self.bytes.clear();
         self.continues = false;
+    }
+
+    fn make_room<S: FnMut(&[u8])>(&mut self, name: &str, line: &mut Line<S>) {
+        let text = match self.text() {
+            0 => self.bytes.len(),
+            text => text,
+        };
+        self.send(text, name, line);
     }
 
     /// Sends what is held, if anything, of an unfinished line.
     pub(crate) fn flush<S: FnMut(&[u8])>(&mut self, name: &str, line: &mut Line<S>) {
-        if !self.bytes.is_empty() {
-            self.send(name, line);
-            self.continues = true;
+        if !self.is_empty() {
+            self.send(self.text(), name, line);
         }
     }
 
+    /// Whether nothing is held that could be sent.
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.text() == 0
     }
 
-    fn send<S: FnMut(&[u8])>(&mut self, name: &str, line: &mut Line<S>) {
-        let start: String = format!("{name}{} ", if self.continues { '+' } else { '|' });
-        line.whole(&start, &self.bytes);
-        self.bytes.clear();
+    /// How many bytes there are before carriage returns, which stay until it is known whether the line
+    /// ends with them.
+    fn text(&self) -> usize {
+        let last = self.bytes.iter().rposition(|&byte| byte != b'\r');
+        last.map_or(0, |last| last + 1)
+    }
+
+    /// Sends the first `count` bytes.
+    fn send<S: FnMut(&[u8])>(&mut self, count: usize, name: &str, line: &mut Line<S>) {
+        let separator = match self.continues {
+            true => CONTINUATION,
+            false => SEPARATOR,
+        };
+        line.whole(&format!("{name}{separator}"), &self.bytes[..count]);
+        self.bytes.drain(..count);
+        self.continues = true;
     }
 }

@@ -8,13 +8,12 @@ use crate::prefixed::Held;
 use crate::ring::Ring;
 use crate::shell::{self, Command};
 use alloc::{format, string::String, vec::Vec};
+use bundle::console::MONITOR;
 
 /// The number of the shell's console.
 const SHELL: usize = 0;
 const SHELL_NAME: &str = "the monitor's shell";
 const PROMPT: &str = "patchvisor> ";
-/// What the monitor's own lines begin with.
-const OWN: &str = "patchvisor: ";
 
 /// How the consoles share the line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -116,8 +115,8 @@ impl<S: FnMut(&[u8])> Terminal<S> {
     pub fn say(&mut self, text: &str) {
         let answers_wait = !self.rings[SHELL].all_shown();
         for text in text.lines() {
-            self.keep_for_shell(OWN, text);
-            self.line.whole(OWN, text.as_bytes());
+            self.keep_for_shell(MONITOR, text);
+            self.line.whole(MONITOR, text.as_bytes());
         }
         if !answers_wait {
             self.rings[SHELL].mark_shown();
@@ -219,7 +218,7 @@ impl<S: FnMut(&[u8])> Terminal<S> {
             .map_or(SHELL_NAME, |vm| &self.names[vm]);
         if self.mode == Mode::Prefixed {
             let text = format!("what is typed goes to {name}");
-            self.line.whole(OWN, text.as_bytes());
+            self.line.whole(MONITOR, text.as_bytes());
         } else {
             if !only {
                 let earlier = match skipped {
@@ -227,7 +226,7 @@ impl<S: FnMut(&[u8])> Terminal<S> {
                     bytes => format!("; {bytes} bytes before this are not shown, try Ctrl-T l"),
                 };
                 let text = format!("console {console}, {name}; Ctrl-T ? for help{earlier}");
-                self.line.whole(OWN, text.as_bytes());
+                self.line.whole(MONITOR, text.as_bytes());
             }
             self.line.raw(&output);
         }
@@ -241,6 +240,8 @@ impl<S: FnMut(&[u8])> Terminal<S> {
         self.line.clear();
         match self.focused() {
             Some(vm) if self.mode == Mode::Prefixed => {
+                // What is kept ends with what is held. Sent now, it does not come twice.
+                self.held[vm].flush(&self.names[vm], &mut self.line);
                 let mut held = Held::new();
                 held.push(&self.names[vm], &kept, &mut self.line);
                 held.flush(&self.names[vm], &mut self.line);

@@ -149,6 +149,34 @@ fn a_line_without_end_goes_out_in_pieces() {
 }
 
 #[test]
+fn a_flush_before_a_line_feed_leaves_no_carriage_return() {
+    let mut screen = Screen::new(&["web"], Mode::Prefixed);
+    screen.terminal.output(0, b"50%\r");
+    screen.terminal.flush();
+    assert!(!screen.terminal.holds());
+    assert_eq!(screen.text(), "web| 50%\r\n");
+    screen.terminal.output(0, b"99%\r\nend\r");
+    assert_eq!(screen.text(), "web+ ^M99%\r\n");
+    screen.terminal.flush();
+    screen.terminal.output(0, b"\n");
+    assert_eq!(screen.text(), "web| end\r\n");
+    screen.terminal.output(0, &[b'\r'; HELD + 1]);
+    assert_eq!(screen.text(), format!("web| {}\r\n", "^M".repeat(HELD)));
+}
+
+#[test]
+fn what_is_kept_is_shown_without_its_end_twice() {
+    let mut screen = Screen::new(&["web"], Mode::Prefixed);
+    screen.terminal.output(0, b"one\nlogin");
+    screen.typed(b"\x14l");
+    screen.terminal.output(0, b": \n");
+    assert_eq!(
+        screen.text(),
+        "web| one\r\nweb| login\r\nweb| one\r\nweb| login\r\nweb+ : \r\n"
+    );
+}
+
+#[test]
 fn no_guest_can_write_over_its_name() {
     let mut screen = Screen::new(&["web", "db"], Mode::Prefixed);
     screen.terminal.output(0, b"\rdb| forged\x08\x7f\ttab\n");

@@ -91,8 +91,8 @@ impl Run {
     /// When the monitor printed no statistics.
     pub fn new(mode: &str, vm: &Vm, outcome: &Outcome) -> Result<Self> {
         let lines = outcome.lines_of(&vm.name);
-        let booted = marker(&lines, BOOTED);
-        let worked = marker(&lines, WORKED);
+        let booted = marker(lines, BOOTED);
+        let worked = marker(lines, WORKED);
         let mut run = Self {
             mode: mode.into(),
             vm: vm.name.clone(),
