@@ -77,7 +77,7 @@ pub const KIND_NAMES: [&str; KINDS] = [
 /// `sfence.vma` of an address that neither view of an Sv39 guest maps. The trapping instruction
 /// itself is not counted, nor the 3 that count executions.
 pub const GATE_INSTRUCTIONS: [u32; KINDS] = [
-    25, 31, 24, 27, 26, 24, 24, 24, 43, 28, 31, 24, 40, 27, 71, 0,
+    25, 31, 24, 27, 26, 24, 24, 24, 43, 30, 31, 24, 40, 27, 71, 0,
 ];
 
 /// What saving and restoring a trap frame adds to each of [`GATE_INSTRUCTIONS`].
@@ -300,11 +300,7 @@ impl Template<'_> {
             SEPC => self.simple(access, slot!(hart.sepc), |t, new| {
                 t.emit(e::andi(new, new, -2))
             }),
-            SCOUNTEREN => self.simple(access, slot!(hart.scounteren), |t, new| {
-                t.load(Reg::T3, slot!(scounteren_mask));
-                t.emit(e::and(new, new, Reg::T3));
-                t.emit(e::csrrw(Reg::X0, SCOUNTEREN, new));
-            }),
+            SCOUNTEREN => self.scounteren(access),
             SENVCFG if self.maker.features.senvcfg != 0 => {
                 self.simple(access, slot!(hart.senvcfg), Self::legalise_senvcfg);
             }
@@ -350,6 +346,24 @@ impl Template<'_> {
         }
         self.set_guest(access.rd, Reg::T1);
         self.leave();
+    }
+
+    /// `scounteren`: VU gets what the guest grants it, unless a counter is not the hardware's.
+    fn scounteren(&mut self, access: &CsrAccess) {
+        let emulated = self.code.label();
+        if access.writes() {
+            self.load(Reg::T1, slot!(virtual_counters));
+            self.code.bne(Reg::T1, Reg::X0, emulated);
+        }
+        self.simple(access, slot!(hart.scounteren), |t, new| {
+            t.load(Reg::T3, slot!(scounteren_mask));
+            t.emit(e::and(new, new, Reg::T3));
+            t.emit(e::csrrw(Reg::X0, csr::SCOUNTEREN, new));
+        });
+        if access.writes() {
+            self.code.place(emulated);
+            self.emulate();
+        }
     }
 
     /// `senvcfg`: the reserved value 2 of CBIE leaves that field as it was.
