@@ -85,7 +85,8 @@ impl Shadow {
             else {
                 continue;
             };
-            if rights.execute && view == View::Vs && !is_shared {
+            // Without rights it would be a pointer, to a page of the guest.
+            if leaf.pte.0 & Pte::RWX == 0 || (rights.execute && view == View::Vs && !is_shared) {
                 continue;
             }
             self.tables.write(table, first + neighbour, leaf.pte);

@@ -5,7 +5,7 @@ use super::guest::Guest;
 use crate::flush::Flush;
 use crate::log::FenceLog;
 use crate::shadow::View;
-use crate::walk::Kind;
+use crate::walk::{Access, Kind};
 use isa::address::GuestVirt;
 use isa::pte::Pte;
 use isa::satp::{SV39, SV48, Satp};
@@ -117,6 +117,27 @@ fn the_neighbours_of_a_page_are_filled_as_far_as_they_are_accessed() {
     assert_eq!(rights, [RW, RW, Pte::R, 0, 0, 0]);
     assert_eq!(guest.leaf(View::Vs, VA).unwrap().0, 0x4_a000_0000);
     assert!(guest.frames.was_writable(GPA) && !guest.frames.was_writable(GPA + 0x2000));
+}
+
+#[test]
+fn a_neighbour_that_the_view_may_not_use_is_not_filled() {
+    let mut guest = Guest::paged(SV39);
+    for (page, flags) in [(0, RW | AD), (1, Pte::X | Pte::A)] {
+        let va = VA + page * 0x1000;
+        guest.memory.map(guest.satp, va, 0, GPA, flags | Pte::U);
+    }
+    let access = Access {
+        sum: true,
+        ..from_vs(Kind::Load)
+    };
+    guest.install(VA, access);
+    let translation = guest.translate(VA, access).unwrap();
+    let (memory, frames) = (&guest.memory, &guest.frames);
+    guest
+        .shadow
+        .fill_around(memory, frames, 0, GuestVirt(VA), &translation, access);
+    assert_eq!(guest.leaf(View::Vs, VA + 0x1000), None);
+    super::invariants::check(&guest.shadow);
 }
 
 #[test]

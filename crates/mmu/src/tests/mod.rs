@@ -7,12 +7,14 @@ mod fills;
 mod frames;
 mod guest;
 mod hardware;
+mod harts;
 mod history;
 mod invariants;
 mod machine;
 mod memory;
 mod naive;
 mod random;
+mod verdict;
 mod walks;
 
 use crate::pool::{Pool, Table};
