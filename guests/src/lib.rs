@@ -28,11 +28,15 @@ pub mod csr;
 #[cfg(target_os = "none")]
 pub mod digest;
 #[cfg(target_os = "none")]
+pub mod harts;
+#[cfg(target_os = "none")]
 pub mod memory;
 #[cfg(target_os = "none")]
 pub mod paging;
 #[cfg(target_os = "none")]
 pub mod probe;
+#[cfg(target_os = "none")]
+pub mod random;
 #[cfg(target_os = "none")]
 pub mod sbi;
 #[cfg(target_os = "none")]

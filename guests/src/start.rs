@@ -38,6 +38,7 @@ _start:
     addi t0, t0, 8
     bltu t0, t1, 2b
     la sp, _stack_top
+    li tp, 0                            /* see harts.rs */
     tail {entry}
 "#,
     trap = sym context::trap_entry,
@@ -60,8 +61,14 @@ extern "C" fn entry(hart: u64, device_tree: u64) -> ! {
     unsafe {
         println!("guest: {}", GUEST_NAME);
         guest_main();
-        println!("guest: {} done", GUEST_NAME);
     }
+    finish()
+}
+
+/// The program's end, on whatever hart.
+pub fn finish() -> ! {
+    // SAFETY: `program!` defines it, once, and nothing writes it.
+    println!("guest: {} done", unsafe { GUEST_NAME });
     sbi::power_off(false)
 }
 
