@@ -86,7 +86,10 @@ pub fn find(count: usize) {
         IDS[found].store(id, Ordering::Relaxed);
         found += 1;
     }
-    assert!(found == count, "{count} harts are needed, there are {found}");
+    assert!(
+        found == count,
+        "{count} harts are needed, there are {found}"
+    );
 }
 
 /// HSM's status of the hart with this id.
@@ -114,9 +117,7 @@ pub fn ready(count: usize) {
         let reply = start(index, worker);
         assert!(reply.error == 0, "hart {index} does not start: {reply}");
     }
-    while READY.load(Ordering::Acquire) < count {
-        nap();
-    }
+    wait_until(|| READY.load(Ordering::Acquire) == count);
 }
 
 /// Does the work on harts 0 to `count` - 1 at the same time, each given its index, and returns when
@@ -133,18 +134,14 @@ pub fn together<F: Fn(usize) + Sync>(count: usize, work: F) {
     DONE.store(0, Ordering::Relaxed);
     GENERATION.fetch_add(1, Ordering::Release);
     work(0);
-    while DONE.load(Ordering::Acquire) < count - 1 {
-        nap();
-    }
+    wait_until(|| DONE.load(Ordering::Acquire) == count - 1);
 }
 
 extern "C" fn worker(index: usize) -> ! {
     let mut seen = GENERATION.load(Ordering::Acquire);
     READY.fetch_add(1, Ordering::Release);
     loop {
-        while GENERATION.load(Ordering::Acquire) == seen {
-            nap();
-        }
+        wait_until(|| GENERATION.load(Ordering::Acquire) != seen);
         seen += 1;
         if index >= WORKERS.load(Ordering::Relaxed) {
             continue;
@@ -169,6 +166,19 @@ pub fn nap() {
     csr::write!("sie", enabled);
 }
 
+/// Waits until something is so: spinning a little, then with naps, so that harts which share a
+/// processor do not keep each other from going on.
+pub fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let mut tries = 0;
+    while !is_so() {
+        core::hint::spin_loop();
+        match tries {
+            200 => nap(),
+            _ => tries += 1,
+        }
+    }
+}
+
 /// Where harts wait for each other.
 pub struct Barrier {
     count: usize,
@@ -185,32 +195,30 @@ impl Barrier {
         }
     }
 
-    /// Waits for the others, by spinning a little and then by naps, which use the timer.
+    /// Waits for the others as [`wait_until`] does, which uses the timer.
     pub fn wait(&self) {
-        self.wait_with(|tries| {
-            if tries > 200 {
-                nap();
-            }
-        });
+        if let Some(round) = self.arrive() {
+            wait_until(|| self.round.load(Ordering::Acquire) != round);
+        }
     }
 
     /// Waits for the others by spinning, so that all go on at nearly the same time.
     pub fn spin(&self) {
-        self.wait_with(|_| {});
+        if let Some(round) = self.arrive() {
+            while self.round.load(Ordering::Acquire) == round {
+                core::hint::spin_loop();
+            }
+        }
     }
 
-    fn wait_with(&self, pause: impl Fn(u32)) {
+    /// The round whose end is to be waited for; the last hart ends it.
+    fn arrive(&self) -> Option<u64> {
         let round = self.round.load(Ordering::Acquire);
-        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.count {
-            self.arrived.store(0, Ordering::Relaxed);
-            self.round.store(round + 1, Ordering::Release);
-            return;
+        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 < self.count {
+            return Some(round);
         }
-        let mut tries = 0u32;
-        while self.round.load(Ordering::Acquire) == round {
-            core::hint::spin_loop();
-            pause(tries);
-            tries = tries.saturating_add(1);
-        }
+        self.arrived.store(0, Ordering::Relaxed);
+        self.round.store(round + 1, Ordering::Release);
+        None
     }
 }

@@ -21,33 +21,72 @@ mod guest {
     /// a0: shared doublewords, a1: rounds, a2: the hart's own number, at least 1.
     fn pieces() -> [(&'static str, Snippet); 7] {
         [
-            ("amoadd.d", code!("1: amoadd.d t0, a2, (a0)", "addi a1, a1, -1", "bnez a1, 1b")),
-            ("amoadd.w", code!("1: amoadd.w t0, a2, (a0)", "addi a1, a1, -1", "bnez a1, 1b")),
+            (
+                "amoadd.d",
+                code!("1: amoadd.d t0, a2, (a0)", "addi a1, a1, -1", "bnez a1, 1b"),
+            ),
+            (
+                "amoadd.w",
+                code!("1: amoadd.w t0, a2, (a0)", "addi a1, a1, -1", "bnez a1, 1b"),
+            ),
             (
                 "lr.d and sc.d",
-                code!("1: lr.d t0, (a0)", "add t0, t0, a2", "sc.d t1, t0, (a0)", "bnez t1, 1b",
-                    "addi a1, a1, -1", "bnez a1, 1b"),
+                code!(
+                    "1: lr.d t0, (a0)",
+                    "add t0, t0, a2",
+                    "sc.d t1, t0, (a0)",
+                    "bnez t1, 1b",
+                    "addi a1, a1, -1",
+                    "bnez a1, 1b"
+                ),
             ),
             (
                 "lr.w and sc.w, ordered",
-                code!("1: lr.w.aqrl t0, (a0)", "add t0, t0, a2", "sc.w.aqrl t1, t0, (a0)",
-                    "bnez t1, 1b", "addi a1, a1, -1", "bnez a1, 1b"),
+                code!(
+                    "1: lr.w.aqrl t0, (a0)",
+                    "add t0, t0, a2",
+                    "sc.w.aqrl t1, t0, (a0)",
+                    "bnez t1, 1b",
+                    "addi a1, a1, -1",
+                    "bnez a1, 1b"
+                ),
             ),
             (
                 "a lock by amoswap",
-                code!("li t1, 1", "1: amoswap.w.aq t0, t1, (a0)", "bnez t0, 1b", "ld t2, 8(a0)",
-                    "add t2, t2, a2", "sd t2, 8(a0)", "amoswap.w.rl zero, zero, (a0)",
-                    "addi a1, a1, -1", "bnez a1, 1b"),
+                code!(
+                    "li t1, 1",
+                    "1: amoswap.w.aq t0, t1, (a0)",
+                    "bnez t0, 1b",
+                    "ld t2, 8(a0)",
+                    "add t2, t2, a2",
+                    "sd t2, 8(a0)",
+                    "amoswap.w.rl zero, zero, (a0)",
+                    "addi a1, a1, -1",
+                    "bnez a1, 1b"
+                ),
             ),
             (
                 "amomaxu.d, amoxor.d",
-                code!("addi a3, a0, 8", "mul t0, a1, a2", "1: amomaxu.d zero, t0, (a3)",
-                    "amoxor.d zero, a2, (a0)", "addi a1, a1, -1", "bnez a1, 1b")
+                code!(
+                    "addi a3, a0, 8",
+                    "mul t0, a1, a2",
+                    "1: amomaxu.d zero, t0, (a3)",
+                    "amoxor.d zero, a2, (a0)",
+                    "addi a1, a1, -1",
+                    "bnez a1, 1b"
+                ),
             ),
             (
                 "amoor.d, amoadd.d to a neighbour",
-                code!("addi a3, a0, 8", "li t0, 1", "sll t0, t0, a2", "1: amoor.d zero, t0, (a0)",
-                    "amoadd.d zero, a2, (a3)", "addi a1, a1, -1", "bnez a1, 1b")
+                code!(
+                    "addi a3, a0, 8",
+                    "li t0, 1",
+                    "sll t0, t0, a2",
+                    "1: amoor.d zero, t0, (a0)",
+                    "amoadd.d zero, a2, (a3)",
+                    "addi a1, a1, -1",
+                    "bnez a1, 1b"
+                ),
             ),
         ]
     }
@@ -66,7 +105,12 @@ mod guest {
                 ("S, Bare", &|| piece.supervisor(), data, false),
                 ("U, Bare", &|| piece.user(), data, false),
                 ("S, Sv39", &|| piece.supervisor(), DATA, true),
-                ("U, Sv39", &|| Context::user(CODE + piece.start % 4096), user_data, true),
+                (
+                    "U, Sv39",
+                    &|| Context::user(CODE + piece.start % 4096),
+                    user_data,
+                    true,
+                ),
             ];
             let _ = space.user(piece, CODE);
             for (mode, context, address, paged) in ways {

@@ -93,10 +93,7 @@ mod guest {
     fn main() {
         harts::find(COUNT);
         println!("status of the first hart: {}", status(0));
-        println!(
-            "start of it: {}",
-            start_hart(0, entry(), 0)
-        );
+        println!("start of it: {}", start_hart(0, entry(), 0));
         for other in [1000, 0xffff_ffff, u64::MAX] {
             let start = sbi::call(sbi::HSM, 0, [other, entry(), 0, 0, 0, 0]).error;
             println!(

@@ -26,9 +26,7 @@ mod guest {
 
     /// Waits for an interrupt, clears it, and says whether it is clear then.
     fn receive() -> bool {
-        while !is_pending() {
-            harts::nap();
-        }
+        harts::wait_until(is_pending);
         csr::write!("sip", 0u64);
         !is_pending()
     }
@@ -111,7 +109,7 @@ mod guest {
         harts::together(COUNT, |me| {
             for round in 0..40 {
                 csr::write!("sie", csr::SOFTWARE);
-                barrier.spin();
+                barrier.wait();
                 send(1, harts::id((me + 1 + round % (COUNT - 1)) % COUNT));
                 let trap = spin.supervisor().with(10, 1).status(csr::SPIE).run();
                 csr::write!("sie", 0u64);
@@ -147,7 +145,10 @@ mod guest {
                 }
             }
         });
-        let all: u64 = answered.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        let all: u64 = answered
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum();
         println!("answered one by one: {all}, pending {}", is_pending());
     }
 
