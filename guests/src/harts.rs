@@ -99,13 +99,29 @@ pub fn status(id: u64) -> sbi::Reply {
 
 /// Starts the hart of that index in `function`, which is given the index and must not return.
 pub fn start(index: usize, function: extern "C" fn(usize) -> !) -> sbi::Reply {
-    let stack = memory::allocate(STACK);
+    let (entry, opaque) = entry(index, function);
+    sbi::call(sbi::HSM, 0, [id(index), entry, opaque, 0, 0, 0])
+}
+
+/// What HSM must be given, address and opaque value, for a start of that hart in `function`.
+pub fn entry(index: usize, function: extern "C" fn(usize) -> !) -> (u64, u64) {
+    static STACKS: [AtomicU64; MOST] = [const { AtomicU64::new(0) }; MOST];
+    let mut stack = STACKS[index].load(Ordering::Relaxed);
+    if stack == 0 {
+        stack = memory::allocate(STACK);
+        STACKS[index].store(stack, Ordering::Relaxed);
+    }
     let top = stack + STACK - 64;
     memory::write(top, index as u64);
     memory::write(top + 8, top);
     memory::write(top + 16, function as *const () as u64);
-    let entry = start_hart as *const () as u64;
-    sbi::call(sbi::HSM, 0, [id(index), entry, top, 0, 0, 0])
+    (start_hart as *const () as u64, top)
+}
+
+/// How many harts the machine has, as far as the library can use them.
+pub fn available() -> usize {
+    let harts = (0..64).filter(|&id| status(id).error == 0);
+    harts.count().min(MOST)
 }
 
 /// Starts harts until `count` are there to work.
@@ -135,6 +151,18 @@ pub fn together<F: Fn(usize) + Sync>(count: usize, work: F) {
     GENERATION.fetch_add(1, Ordering::Release);
     work(0);
     wait_until(|| DONE.load(Ordering::Acquire) == count - 1);
+}
+
+/// Gives the other harts work from which they do not come back, and goes on.
+pub fn abandon(work: fn(usize)) {
+    extern "C" fn call(work: u64, index: usize) {
+        // SAFETY: `abandon` stored the function that it took.
+        unsafe { core::mem::transmute::<u64, fn(usize)>(work)(index) };
+    }
+    WORK.store(work as usize as u64, Ordering::Relaxed);
+    CALL.store(call as *const () as u64, Ordering::Relaxed);
+    WORKERS.store(MOST, Ordering::Relaxed);
+    GENERATION.fetch_add(1, Ordering::Release);
 }
 
 extern "C" fn worker(index: usize) -> ! {

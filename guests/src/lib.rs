@@ -30,6 +30,8 @@ pub mod digest;
 #[cfg(target_os = "none")]
 pub mod harts;
 #[cfg(target_os = "none")]
+pub mod hostile;
+#[cfg(target_os = "none")]
 pub mod memory;
 #[cfg(target_os = "none")]
 pub mod paging;
@@ -41,3 +43,5 @@ pub mod random;
 pub mod sbi;
 #[cfg(target_os = "none")]
 pub mod start;
+#[cfg(target_os = "none")]
+pub mod tree;

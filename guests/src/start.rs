@@ -59,16 +59,21 @@ extern "C" fn entry(hart: u64, device_tree: u64) -> ! {
     context::reset();
     // SAFETY: `program!` defines both, once, in the binary that links this library.
     unsafe {
-        println!("guest: {}", GUEST_NAME);
+        println!("guest: {}", name());
         guest_main();
     }
     finish()
 }
 
+/// The program's name.
+pub fn name() -> &'static str {
+    // SAFETY: `program!` defines it, once, and nothing writes it.
+    unsafe { GUEST_NAME }
+}
+
 /// The program's end, on whatever hart.
 pub fn finish() -> ! {
-    // SAFETY: `program!` defines it, once, and nothing writes it.
-    println!("guest: {} done", unsafe { GUEST_NAME });
+    println!("guest: {} done", name());
     sbi::power_off(false)
 }
 
