@@ -1,8 +1,9 @@
 //! What hostile programs have in common: how long they run, and a way of running any piece of code that
 //! comes back whatever it does.
 //!
-//! They read `seed=` and `seconds=` from /chosen/bootargs. The machine is theirs alone natively; as
-//! guests they must not be able to harm what is beside them.
+//! They read `seed=` and `seconds=` from /chosen/bootargs, and `wild=1`, which adds what usual firmware
+//! does not survive when they run natively. Natively the machine is theirs alone; as guests they must
+//! not be able to harm what is beside them.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +21,8 @@ const KEPT: [u32; 4] = [0x105, 0x140, 0x180, 0x14d];
 /// A run of a hostile program.
 pub struct Attack {
     pub seed: u64,
+    /// Whether to do what usual firmware does not survive.
+    pub wild: bool,
     /// The end of memory.
     pub memory_end: u64,
     end: u64,
@@ -37,6 +40,7 @@ impl Attack {
         let seconds = tree::argument("seconds").unwrap_or(5);
         Self {
             seed: tree::argument("seed").unwrap_or(1),
+            wild: tree::argument("wild") == Some(1),
             memory_end,
             end: csr::read!("time") + seconds * frequency,
             rounds: AtomicU64::new(0),

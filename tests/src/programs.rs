@@ -42,7 +42,7 @@ pub enum Kind {
     Bench,
     /// Not at all; it makes the monitor stop.
     Fails,
-    /// Not at all; it tries to.
+    /// Not at all; it attacks the host, or is the witness of that.
     Hostile,
 }
 

@@ -118,7 +118,7 @@ mod guest {
                 _ => attack.address(random),
             };
         }
-        if is_survivable(extension, function, &mut arguments, scratch) {
+        if is_survivable(attack, random, extension, function, &mut arguments) {
             // Firmware may have what it cannot read fault at the call.
             let mut context = code!("ecall").supervisor();
             context.x[10..16].copy_from_slice(&arguments);
@@ -130,11 +130,13 @@ mod guest {
 
     /// Takes away what would end the machine or this hart, write over the program, or fill the console.
     fn is_survivable(
+        attack: &Attack,
+        random: &mut Random,
         extension: u64,
         function: u64,
         arguments: &mut [u64; 6],
-        scratch: u64,
     ) -> bool {
+        let scratch = SCRATCH.load(Ordering::Relaxed);
         let own = 0x8020_0000u64..0x8700_0000;
         let harmless = |address: u64| {
             !own.contains(&address) || (scratch..scratch + 0x8000).contains(&address)
@@ -158,15 +160,22 @@ mod guest {
                 arguments[0] |= 0x1000_0000;
                 true
             }
-            // Written: where a hart may read and not write. A little, for the console.
-            (sbi::DBCN, 0 | 2) => {
-                arguments[0] = arguments[0].min(8) << (arguments[0] & 32);
-                arguments[1] != 0 && !own.contains(&arguments[1]) && arguments[0] > 8
+            // OpenSBI reads and writes where there is no memory, and goes down. A little text goes out.
+            (sbi::DBCN, 0 | 1) if !attack.wild => {
+                arguments[0] = 8;
+                arguments[1] = scratch;
+                arguments[2] = 0;
+                random.once_in(64)
             }
-            (sbi::DBCN, 1) => {
-                arguments[0] = arguments[0].min(4096);
-                harmless(arguments[1])
+            (sbi::DBCN, 0) => {
+                arguments[0] = match arguments[0] {
+                    length @ ..0x1_0000 => length % 8,
+                    length => length,
+                };
+                !own.contains(&arguments[1])
             }
+            (sbi::DBCN, 1) => harmless(arguments[1]) && arguments[0] <= 4096,
+            (sbi::DBCN, 2) => random.once_in(64),
             // Shared memory of PMU snapshots and steal time is written from then on.
             (0x50_4d55, _) | (0x53_5441, _) => {
                 harmless(arguments[0]) && harmless(arguments[0] + 4096)
