@@ -3,17 +3,39 @@
 
 use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use crate::sbi;
+use crate::{harts, sbi};
 
 struct Line {
     bytes: UnsafeCell<[u8; 512]>,
     used: UnsafeCell<usize>,
 }
 
-// SAFETY: one hart, and no trap handler of the library prints while a line is being put together.
+// SAFETY: only who holds `OWNER` touches it, and no trap handler of the library prints while a line is
+// being put together.
 unsafe impl Sync for Line {}
+
+/// The index plus one of the hart that prints; 0: none.
+static OWNER: AtomicUsize = AtomicUsize::new(0);
+
+/// Does something while no other hart prints. A hart that prints already may, so that a panic in the
+/// middle of a line can be told.
+fn alone(print: impl FnOnce()) {
+    let me = harts::index() + 1;
+    let mine = OWNER.load(Ordering::Relaxed) == me;
+    while !mine
+        && OWNER
+            .compare_exchange_weak(0, me, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+    {
+        core::hint::spin_loop();
+    }
+    print();
+    if !mine {
+        OWNER.store(0, Ordering::Release);
+    }
+}
 
 static LINE: Line = Line {
     bytes: UnsafeCell::new([0; 512]),
@@ -34,7 +56,7 @@ impl Write for Out {
                 (*LINE.bytes.get())[*used] = byte;
                 *used += 1;
                 if byte == b'\n' || *used == 512 {
-                    flush();
+                    send();
                 }
             }
         }
@@ -44,6 +66,10 @@ impl Write for Out {
 
 /// Sends what has been printed since the last line end.
 pub fn flush() {
+    alone(send);
+}
+
+fn send() {
     // SAFETY: see `Line`'s Sync.
     let (bytes, used) = unsafe { (&*LINE.bytes.get(), core::mem::take(&mut *LINE.used.get())) };
     let mut rest = &bytes[..used];
@@ -71,7 +97,7 @@ pub fn flush() {
 #[doc(hidden)]
 pub fn print(arguments: fmt::Arguments) {
     // `Out` never fails.
-    let _ = Out.write_fmt(arguments);
+    alone(|| _ = Out.write_fmt(arguments));
 }
 
 #[macro_export]

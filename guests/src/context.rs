@@ -26,6 +26,7 @@ global_asm!(
     .section .text.context, "ax"
     .option push
     .option norvc
+    .option arch, +a
     .macro registers instruction, base
     .irp n, 1, 3,4,5,6,7,8,9,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
     \instruction x\n, 8*\n(\base)
@@ -84,9 +85,22 @@ trap_entry:
     callee_saved ld
     addi sp, sp, 128
     ret
-1:  /* no context is running: the library or the program itself went wrong */
-    la sp, _stack_top
+1:  /* no context is running: the library or the program itself went wrong. The first hart to which
+       this happens has a stack to say so; the others wait for the end. */
+    la sp, lost_stack
+    li t0, 1
+    amoadd.d t0, t0, (sp)
+    bnez t0, 2f
+    li t0, 8192
+    add sp, sp, t0
     call {lost}
+2:  j 2b
+
+    .pushsection .bss.lost_stack, "aw", @nobits
+    .balign 16
+lost_stack:
+    .zero 8192
+    .popsection
     .option pop
 "#,
     lost = sym lost,
@@ -106,7 +120,10 @@ extern "C" fn lost() -> ! {
         status: csr::read!("sstatus"),
         origin: 0,
     };
-    println!("guest: lost by a trap outside any context: {trap}");
+    println!(
+        "guest: lost by a trap outside any context, on hart {}: {trap}",
+        crate::harts::index()
+    );
     sbi::power_off(true)
 }
 

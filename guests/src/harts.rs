@@ -1,232 +1,252 @@
-//! Other harts, as far as they are there, and coming back from suspensions that keep no registers.
+//! More harts than one: started through SBI HSM, each with a stack of its own, and given work.
+//!
+//! Programs speak of harts by *index*: 0 is the hart that the program was started on, which is not
+//! always the same one, and the others follow in the order of their ids. `tp` holds the index; no
+//! compiled code uses it, and [`Context::run`](crate::context::Context::run) keeps it.
+//!
+//! A context is as good on one hart as on another: what it needs while it runs is in that hart's
+//! sscratch, sp and stvec. Only one hart may run the same `Context` at a time.
 
-use core::arch::global_asm;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::arch::{asm, global_asm};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::{sbi, start};
+use crate::{context, csr, memory, sbi, start};
 
-/// HSM states.
-pub const STARTED: u64 = 0;
-pub const STOPPED: u64 = 1;
+/// As many harts as a program may have.
+pub const MOST: usize = 8;
 
-/// How a hart arrived at its start or resume address.
-#[derive(Debug, Default)]
-#[repr(C)]
-pub struct Arrival {
-    hart: AtomicU64,
-    opaque: AtomicU64,
-    satp: AtomicU64,
-    sstatus: AtomicU64,
-    /// Set last.
-    arrived: AtomicU64,
-    /// For a worker: 0 while it has nothing to do.
-    task: AtomicU64,
-    argument: AtomicU64,
-    /// For a hart that resumes: its stack pointer, with its callee-saved registers there.
-    stack: AtomicU64,
-}
+const STACK: u64 = 64 << 10;
+/// How long a waiting hart sleeps, in units of `time` (100 ns on the boards we know).
+const NAP: u64 = 1000;
+
+static IDS: [AtomicU64; MOST] = [const { AtomicU64::new(0) }; MOST];
+/// How many harts are there to work, the first one among them.
+static READY: AtomicUsize = AtomicUsize::new(1);
+
+/// Rises by one for each piece of work.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+static DONE: AtomicUsize = AtomicUsize::new(0);
+static WORKERS: AtomicUsize = AtomicUsize::new(0);
+static WORK: AtomicU64 = AtomicU64::new(0);
+static CALL: AtomicU64 = AtomicU64::new(0);
 
 global_asm!(
     r#"
     .section .text.harts, "ax"
-    .option push
-    .option norvc
-    .macro arrival
-    csrr t0, satp
-    csrr t1, sstatus
-    sd a0, 0(a1)
-    sd a1, 8(a1)
-    sd t0, 16(a1)
-    sd t1, 24(a1)
-    li t0, 1
-    fence rw, w
-    sd t0, 32(a1)
-    .endm
-    .macro saved instruction
-    .irp n, 1, 3,4, 8,9, 18,19,20,21,22,23,24,25,26,27
-    \instruction x\n, 8*\n(sp)
-    .endr
-    .endm
-
-    /* Calls each task with its argument; without a stack, for there are none. Keeps a1. */
-    .globl worker_entry
-worker_entry:
+start_hart:                     /* a1: its index, stack top and function */
+    la t0, {trap}
+    csrw stvec, t0
     csrw sie, zero
-    arrival
-1:  ld t0, 40(a1)
-    beqz t0, 1b
-    fence r, rw
-    ld a0, 48(a1)
+    csrw sscratch, zero
+    ld tp, 0(a1)
+    ld sp, 8(a1)
+    ld t0, 16(a1)
+    mv a0, tp
     jalr t0
-    sd a0, 48(a1)
-    fence rw, w
-    sd zero, 40(a1)
-    j 1b
-
-task_load:
-    ld a0, 0(a0)
-    ret
-task_satp:
-    csrw satp, a0
-    sfence.vma
-    ret
-task_stop:
-    li a7, 0x48534d
-    li a6, 1
-    ecall
-    ret
-
-    /* (extension, function, type, arrival): the error, or 0 after a resume. */
-suspend_and_resume:
-    addi sp, sp, -256
-    saved sd
-    sd sp, 56(a3)
-    mv a7, a0
-    mv a6, a1
-    mv a0, a2
-    la a1, resume_entry
-    mv a2, a3
-    ecall
-    saved ld
-    addi sp, sp, 256
-    ret
-    .balign 4
-resume_entry:
-    arrival
-    ld sp, 56(a1)
-    saved ld
-    addi sp, sp, 256
-    li a0, 0
-    ret
-    .option pop
-"#
+2:  wfi
+    j 2b
+"#,
+    trap = sym context::trap_entry,
 );
 
 unsafe extern "C" {
-    fn worker_entry();
-    fn task_load();
-    fn task_satp();
-    fn task_stop();
-    fn suspend_and_resume(extension: u64, function: u64, kind: u64, arrival: &Arrival) -> i64;
+    fn start_hart();
 }
 
-/// The state of a hart.
-pub fn status(hart: u64) -> sbi::Reply {
-    sbi::call(sbi::HSM, 2, [hart, 0, 0, 0, 0, 0])
+/// Index of the hart that asks.
+pub fn index() -> usize {
+    let index: usize;
+    // SAFETY: only reads a register.
+    unsafe { asm!("mv {}, tp", out(reg) index, options(nomem, nostack)) };
+    index
 }
 
-/// The harts of the machine, by asking for each that may be there.
-pub fn all() -> impl Iterator<Item = u64> {
-    (0..64).filter(|&hart| status(hart).error == 0)
-}
-
-/// Suspends this hart so that it keeps no registers, by HSM (function 3) or the system's suspension.
-/// Whether it resumed, and as it should. `sie`, `stvec` and `sscratch` are then where programs start.
-pub fn suspend(extension: u64, function: u64, kind: u64) -> bool {
-    let arrival = Arrival::default();
-    // SAFETY: it saves what the calling convention asks for, on the stack, and comes back with it.
-    let error = unsafe { suspend_and_resume(extension, function, kind, &arrival) };
-    crate::context::reset();
-    error == 0 && arrival.is_right(start::hart())
-}
-
-impl Arrival {
-    /// Whether the hart arrived as the tables "Hart Start/Resume Register State" have it, with
-    /// `opaque` naming this.
-    pub fn is_right(&self, hart: u64) -> bool {
-        self.arrived.load(Ordering::Acquire) == 1
-            && self.hart.load(Ordering::Relaxed) == hart
-            && self.opaque.load(Ordering::Relaxed) == core::ptr::from_ref(self) as u64
-            && self.satp.load(Ordering::Relaxed) == 0
-            && self.sstatus.load(Ordering::Relaxed) & crate::csr::SIE == 0
+/// SBI's id of the hart of that index.
+pub fn id(index: usize) -> u64 {
+    match index {
+        0 => start::hart(),
+        _ => IDS[index].load(Ordering::Relaxed),
     }
 }
 
-/// A hart that does small tasks: another one, or, on a machine that has no other, this one.
-pub struct Worker {
-    pub hart: u64,
-    arrival: Arrival,
+/// A hart mask for SBI with base 0, of the harts whose bits are set in `indices`.
+pub fn mask(indices: u64) -> u64 {
+    let chosen = (0..MOST).filter(|index| indices >> index & 1 != 0);
+    chosen.fold(0, |mask, index| mask | 1 << id(index))
 }
 
-impl Worker {
-    pub const fn new() -> Self {
+/// Finds `count` harts and gives them their indices, without starting any.
+///
+/// Fails the program when there are not as many.
+pub fn find(count: usize) {
+    assert!(count <= MOST, "more harts than the library has room for");
+    let others = (0..64).filter(|&id| id != start::hart() && status(id).error == 0);
+    let mut found = 1;
+    for id in others.take(count - 1) {
+        IDS[found].store(id, Ordering::Relaxed);
+        found += 1;
+    }
+    assert!(
+        found == count,
+        "{count} harts are needed, there are {found}"
+    );
+}
+
+/// HSM's status of the hart with this id.
+pub fn status(id: u64) -> sbi::Reply {
+    sbi::call(sbi::HSM, 2, [id, 0, 0, 0, 0, 0])
+}
+
+/// Starts the hart of that index in `function`, which is given the index and must not return.
+pub fn start(index: usize, function: extern "C" fn(usize) -> !) -> sbi::Reply {
+    let (entry, opaque) = entry(index, function);
+    sbi::call(sbi::HSM, 0, [id(index), entry, opaque, 0, 0, 0])
+}
+
+/// What HSM must be given, address and opaque value, for a start of that hart in `function`.
+pub fn entry(index: usize, function: extern "C" fn(usize) -> !) -> (u64, u64) {
+    static STACKS: [AtomicU64; MOST] = [const { AtomicU64::new(0) }; MOST];
+    let mut stack = STACKS[index].load(Ordering::Relaxed);
+    if stack == 0 {
+        stack = memory::allocate(STACK);
+        STACKS[index].store(stack, Ordering::Relaxed);
+    }
+    let top = stack + STACK - 64;
+    memory::write(top, index as u64);
+    memory::write(top + 8, top);
+    memory::write(top + 16, function as *const () as u64);
+    (start_hart as *const () as u64, top)
+}
+
+/// How many harts the machine has, as far as the library can use them.
+pub fn available() -> usize {
+    let harts = (0..64).filter(|&id| status(id).error == 0);
+    harts.count().min(MOST)
+}
+
+/// Starts harts until `count` are there to work.
+pub fn ready(count: usize) {
+    if READY.load(Ordering::Relaxed) == 1 {
+        find(count);
+    }
+    for index in READY.load(Ordering::Relaxed)..count {
+        let reply = start(index, worker);
+        assert!(reply.error == 0, "hart {index} does not start: {reply}");
+    }
+    wait_until(|| READY.load(Ordering::Acquire) == count);
+}
+
+/// Does the work on harts 0 to `count` - 1 at the same time, each given its index, and returns when
+/// all have done it. It must leave the trap state as [`context::reset`] does and Bare mode.
+pub fn together<F: Fn(usize) + Sync>(count: usize, work: F) {
+    extern "C" fn call<F: Fn(usize)>(work: *const F, index: usize) {
+        // SAFETY: `together` does not return, and so keeps the closure, before all have called it.
+        unsafe { (*work)(index) };
+    }
+    ready(count);
+    WORK.store(&raw const work as u64, Ordering::Relaxed);
+    CALL.store(call::<F> as *const () as u64, Ordering::Relaxed);
+    WORKERS.store(count, Ordering::Relaxed);
+    DONE.store(0, Ordering::Relaxed);
+    GENERATION.fetch_add(1, Ordering::Release);
+    work(0);
+    wait_until(|| DONE.load(Ordering::Acquire) == count - 1);
+}
+
+/// Gives the other harts work from which they do not come back, and goes on.
+pub fn abandon(work: fn(usize)) {
+    extern "C" fn call(work: u64, index: usize) {
+        // SAFETY: `abandon` stored the function that it took.
+        unsafe { core::mem::transmute::<u64, fn(usize)>(work)(index) };
+    }
+    WORK.store(work as usize as u64, Ordering::Relaxed);
+    CALL.store(call as *const () as u64, Ordering::Relaxed);
+    WORKERS.store(MOST, Ordering::Relaxed);
+    GENERATION.fetch_add(1, Ordering::Release);
+}
+
+extern "C" fn worker(index: usize) -> ! {
+    let mut seen = GENERATION.load(Ordering::Acquire);
+    READY.fetch_add(1, Ordering::Release);
+    loop {
+        wait_until(|| GENERATION.load(Ordering::Acquire) != seen);
+        seen += 1;
+        if index >= WORKERS.load(Ordering::Relaxed) {
+            continue;
+        }
+        let call = CALL.load(Ordering::Relaxed);
+        let work = WORK.load(Ordering::Relaxed);
+        // SAFETY: `together` stored the function and the closure that it takes.
+        let call: extern "C" fn(u64, usize) = unsafe { core::mem::transmute(call) };
+        call(work, index);
+        DONE.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Sleeps a moment, by the hart's timer. What sie held stays; the timer does not.
+pub fn nap() {
+    let enabled = csr::read!("sie");
+    csr::write!("sie", enabled | csr::TIMER);
+    sbi::set_timer(csr::read!("time") + NAP);
+    // SAFETY: sleeps until the timer at the latest; with SIE off nothing is taken.
+    unsafe { asm!("wfi") };
+    sbi::set_timer(u64::MAX);
+    csr::write!("sie", enabled);
+}
+
+/// Waits until something is so: spinning a little, then with naps, so that harts which share a
+/// processor do not keep each other from going on.
+pub fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let mut tries = 0;
+    while !is_so() {
+        core::hint::spin_loop();
+        match tries {
+            200 => nap(),
+            _ => tries += 1,
+        }
+    }
+}
+
+/// Where harts wait for each other.
+pub struct Barrier {
+    count: usize,
+    arrived: AtomicUsize,
+    round: AtomicU64,
+}
+
+impl Barrier {
+    pub const fn new(count: usize) -> Self {
         Self {
-            hart: 0,
-            arrival: Arrival {
-                hart: AtomicU64::new(0),
-                opaque: AtomicU64::new(0),
-                satp: AtomicU64::new(0),
-                sstatus: AtomicU64::new(0),
-                arrived: AtomicU64::new(0),
-                task: AtomicU64::new(0),
-                argument: AtomicU64::new(0),
-                stack: AtomicU64::new(0),
-            },
+            count,
+            arrived: AtomicUsize::new(0),
+            round: AtomicU64::new(0),
         }
     }
 
-    /// Starts the first other hart that is stopped, if there is one. The worker must stay where it
-    /// is from now on. Whether the hart arrived as it should.
-    pub fn start(&mut self) -> bool {
-        let me = start::hart();
-        let other = all().find(|&hart| hart != me && status(hart).value == STOPPED);
-        self.hart = other.unwrap_or(me);
-        if !self.is_other() {
-            return true;
-        }
-        let opaque = core::ptr::from_ref(&self.arrival) as u64;
-        let entry = worker_entry as *const () as u64;
-        let reply = sbi::call(sbi::HSM, 0, [self.hart, entry, opaque, 0, 0, 0]);
-        if reply.error != 0 {
-            return false;
-        }
-        while self.arrival.arrived.load(Ordering::Acquire) == 0 {}
-        self.arrival.is_right(self.hart)
-    }
-
-    /// Whether it is another hart than this.
-    pub fn is_other(&self) -> bool {
-        self.hart != start::hart()
-    }
-
-    /// Has it call `function`, which may use a0 and t0 to t6 alone.
-    pub fn run(&self, function: u64, argument: u64) -> u64 {
-        if !self.is_other() {
-            // SAFETY: the program chose the function.
-            let function: extern "C" fn(u64) -> u64 = unsafe { core::mem::transmute(function) };
-            return function(argument);
-        }
-        self.begin(function, argument);
-        while self.arrival.task.load(Ordering::Acquire) != 0 {}
-        self.arrival.argument.load(Ordering::Relaxed)
-    }
-
-    fn begin(&self, function: u64, argument: u64) {
-        self.arrival.argument.store(argument, Ordering::Relaxed);
-        self.arrival.task.store(function, Ordering::Release);
-    }
-
-    /// Has it load the 64-bit word at `address`.
-    pub fn load(&self, address: u64) -> u64 {
-        self.run(task_load as *const () as u64, address)
-    }
-
-    /// Has it write its satp, and fence.
-    pub fn set_satp(&self, satp: u64) {
-        self.run(task_satp as *const () as u64, satp);
-    }
-
-    /// Stops it, and waits until it is stopped.
-    pub fn stop(&self) {
-        if self.is_other() {
-            self.begin(task_stop as *const () as u64, 0);
-            while status(self.hart).value != STOPPED {}
+    /// Waits for the others as [`wait_until`] does, which uses the timer.
+    pub fn wait(&self) {
+        if let Some(round) = self.arrive() {
+            wait_until(|| self.round.load(Ordering::Acquire) != round);
         }
     }
-}
 
-impl Default for Worker {
-    fn default() -> Self {
-        Self::new()
+    /// Waits for the others by spinning, so that all go on at nearly the same time.
+    pub fn spin(&self) {
+        if let Some(round) = self.arrive() {
+            while self.round.load(Ordering::Acquire) == round {
+                core::hint::spin_loop();
+            }
+        }
+    }
+
+    /// The round whose end is to be waited for; the last hart ends it.
+    fn arrive(&self) -> Option<u64> {
+        let round = self.round.load(Ordering::Acquire);
+        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 < self.count {
+            return Some(round);
+        }
+        self.arrived.store(0, Ordering::Relaxed);
+        self.round.store(round + 1, Ordering::Release);
+        None
     }
 }

@@ -12,14 +12,16 @@ static NEXT: AtomicU64 = AtomicU64::new(POOL);
 /// least a page.
 pub fn allocate(size: u64) -> u64 {
     assert!(size.is_power_of_two() && size >= 4096);
-    let start = NEXT.load(Ordering::Relaxed).next_multiple_of(size);
+    let take = |next: u64| Some(next.next_multiple_of(size) + size);
+    // The closure never refuses, so that both arms hold what was there before.
+    let (Ok(next) | Err(next)) = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+    let start = next.next_multiple_of(size);
     assert!(start + size <= POOL_END, "out of memory");
     let tree = crate::start::device_tree();
     assert!(
         !(POOL..POOL_END).contains(&tree),
         "the device tree lies in the pool"
     );
-    NEXT.store(start + size, Ordering::Relaxed);
     // SAFETY: the pool is RAM that nothing else uses.
     unsafe { core::ptr::write_bytes(start as *mut u8, 0, size as usize) };
     start

@@ -38,6 +38,7 @@ _start:
     addi t0, t0, 8
     bltu t0, t1, 2b
     la sp, _stack_top
+    li tp, 0                            /* see harts.rs */
     tail {entry}
 "#,
     trap = sym context::trap_entry,
@@ -58,10 +59,21 @@ extern "C" fn entry(hart: u64, device_tree: u64) -> ! {
     context::reset();
     // SAFETY: `program!` defines both, once, in the binary that links this library.
     unsafe {
-        println!("guest: {}", GUEST_NAME);
+        println!("guest: {}", name());
         guest_main();
-        println!("guest: {} done", GUEST_NAME);
     }
+    finish()
+}
+
+/// The program's name.
+pub fn name() -> &'static str {
+    // SAFETY: `program!` defines it, once, and nothing writes it.
+    unsafe { GUEST_NAME }
+}
+
+/// The program's end, on whatever hart.
+pub fn finish() -> ! {
+    println!("guest: {} done", name());
     sbi::power_off(false)
 }
 

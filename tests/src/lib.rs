@@ -12,6 +12,7 @@
 pub mod artefacts;
 pub mod bad_input;
 pub mod counts;
+pub mod hostile;
 pub mod oracle;
 pub mod programs;
 pub mod runner;

@@ -32,7 +32,7 @@ impl Variant {
     /// it; and what a benchmark would measure in the tiny one is of no use.
     fn is_for(&self, program: &Program, another_host: bool) -> bool {
         match self.name {
-            _ if program.kind == Kind::Fails => false,
+            _ if matches!(program.kind, Kind::Fails | Kind::Hostile) => false,
             "break" => true,
             "break-tiny" => !another_host && program.kind == Kind::Oracle,
             _ => !another_host,
@@ -65,7 +65,10 @@ const VARIANTS: [Variant; 4] = [
     },
 ];
 
-/// One trial for each program, processor and way of running.
+/// How many harts the host has, for programs with more than one.
+const HOST_HARTS: [u32; 3] = [1, 2, 4];
+
+/// One trial for each program, processor, way of running and number of harts of the host.
 ///
 /// # Errors
 /// When the list of programs cannot be read.
@@ -86,18 +89,26 @@ pub fn trials() -> Result<Vec<Trial>> {
                     continue;
                 }
                 let name = format!("oracle::{}{host}::{}", program.name, variant.name);
-                let (program, cpu) = (program.clone(), cpu.clone());
-                trials.push(runner::trial(name, move || {
-                    compare(&program, &cpu, variant)
-                }));
+                let mut add = |name, host_harts| {
+                    let (program, cpu) = (program.clone(), cpu.clone());
+                    trials.push(runner::trial(name, move || {
+                        compare(&program, &cpu, variant, host_harts)
+                    }));
+                };
+                match program.harts {
+                    1 => add(name, 1),
+                    _ => HOST_HARTS
+                        .iter()
+                        .for_each(|&on| add(format!("{name}::on-{on}"), on)),
+                }
             }
         }
     }
     Ok(trials)
 }
 
-fn compare(program: &Program, cpu: &str, variant: &Variant) -> Result<()> {
-    let outcome = virtualised(program, cpu, variant)?;
+fn compare(program: &Program, cpu: &str, variant: &Variant, host_harts: u32) -> Result<()> {
+    let outcome = virtualised(program, cpu, variant, host_harts)?;
     let (name, kind) = (&program.name, program.kind);
     if let Some(reason) = &program.stops {
         let found = transcript::stopped(name, kind, reason, &outcome)?;
@@ -129,22 +140,32 @@ fn native(program: &Program, cpu: &str) -> Result<String> {
             other => other,
         };
         let cpu = program.native_cpu.as_deref().unwrap_or(cpu);
-        let machine = Machine::new().cpu(cpu).memory(NATIVE_MEMORY).kernel(kernel);
+        let machine = Machine::new()
+            .cpu(cpu)
+            .harts(program.harts)
+            .memory(NATIVE_MEMORY)
+            .kernel(kernel);
         let outcome = run(program, machine)?;
         transcript::whole(&program.name, program.kind, &outcome).context("in the native run")
     })
 }
 
 /// A run as a guest.
-fn virtualised(program: &Program, cpu: &str, variant: &Variant) -> Result<Outcome> {
+fn virtualised(
+    program: &Program,
+    cpu: &str,
+    variant: &Variant,
+    host_harts: u32,
+) -> Result<Outcome> {
     let monitor = artefacts::monitor()?;
     let mut guest = Guest::new(artefacts::guest(&program.name)?);
     guest.vm.memory = GUEST_MEMORY;
+    guest.vm.vcpus = program.harts;
     guest.vm.sum = program.sum;
     (variant.adjust)(&mut guest.vm);
     let bundle = guest.write_bundle()?;
     let machine = guest::machine(&monitor, bundle.path())?;
-    run(program, machine.cpu(cpu))
+    run(program, machine.cpu(cpu).harts(host_harts))
 }
 
 /// Runs a machine to its end, which a reset is too unless the program wants it.

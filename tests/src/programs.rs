@@ -18,11 +18,17 @@ pub struct Program {
     #[serde(default)]
     pub everywhere: bool,
     pub native_cpu: Option<String>,
+    #[serde(default = "one")]
+    pub harts: u32,
     #[serde(default)]
     pub sum: Sum,
     pub stops: Option<String>,
     #[serde(default)]
     pub reboots: bool,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 /// How a program's output is compared.
@@ -34,8 +40,10 @@ pub enum Kind {
     Oracle,
     /// But for times.
     Bench,
-    /// Not at all.
+    /// Not at all; it makes the monitor stop.
     Fails,
+    /// Not at all; it attacks the host, or is the witness of that.
+    Hostile,
 }
 
 #[derive(Deserialize)]

@@ -7,69 +7,8 @@ fn main() {}
 
 #[cfg(target_os = "none")]
 mod guest {
-    use guests::{memory, println, start};
-
-    fn word(address: u64) -> u32 {
-        u32::from_be(memory::read(address))
-    }
-
-    /// Whether the bytes at `address` are `text`, ended by a zero.
-    fn is(address: u64, text: &str) -> bool {
-        text.bytes()
-            .chain([0])
-            .enumerate()
-            .all(|(index, byte)| memory::read::<u8>(address + index as u64) == byte)
-    }
-
-    fn starts(address: u64, text: &str) -> bool {
-        text.bytes()
-            .enumerate()
-            .all(|(index, byte)| memory::read::<u8>(address + index as u64) == byte)
-    }
-
-    /// Whether a property's list of strings has `text`.
-    fn lists(address: u64, length: u64, text: &str) -> bool {
-        let mut at = address;
-        while at < address + length {
-            if is(at, text) {
-                return true;
-            }
-            while memory::read::<u8>(at) != 0 {
-                at += 1;
-            }
-            at += 1;
-        }
-        false
-    }
-
-    /// Calls back with (node's name, property's name, value, length) for all of the tree.
-    fn walk(tree: u64, mut seen: impl FnMut(u64, u64, u64, u64)) {
-        let (mut at, strings) = (tree + word(tree + 8) as u64, tree + word(tree + 12) as u64);
-        let mut nodes = [0u64; 16];
-        let mut depth = 0;
-        loop {
-            let token = word(at);
-            at += 4;
-            match token {
-                1 => {
-                    nodes[depth] = at;
-                    depth += 1;
-                    while memory::read::<u8>(at) != 0 {
-                        at += 1;
-                    }
-                    at = (at + 4) & !3;
-                }
-                2 => depth -= 1,
-                3 => {
-                    let (length, name) = (word(at) as u64, strings + word(at + 4) as u64);
-                    seen(nodes[depth - 1], name, at + 8, length);
-                    at = (at + 8 + length + 3) & !3;
-                }
-                4 => {}
-                _ => return,
-            }
-        }
-    }
+    use guests::tree::{is, lists, starts, walk, word};
+    use guests::{println, start};
 
     fn main() {
         let tree = start::device_tree();

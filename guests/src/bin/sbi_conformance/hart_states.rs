@@ -3,7 +3,7 @@
 use crate::chapter::{ALL, ALREADY_AVAILABLE, Chapter, INVALID_PARAM};
 use guests::{
     csr,
-    harts::{self, Worker},
+    workers::{self, Worker},
     sbi::{self, HSM},
     start,
 };
@@ -22,7 +22,7 @@ pub fn statements() {
     let mut worker = Worker::new();
     hsm.holds("Function: Hart start", "its registers", || worker.start());
     hsm.holds("Function: Hart get status", "started", || {
-        harts::status(worker.hart).value == harts::STARTED
+        workers::status(worker.hart).value == workers::STARTED
     });
     hsm.holds("Function: Hart start", "a started hart", || {
         hsm.error(0, &[worker.hart, 0x8020_0000, 0]) == ALREADY_AVAILABLE
@@ -52,7 +52,7 @@ pub fn statements() {
         "non-retentive, until the timer",
         || {
             alarm();
-            let has_resumed = harts::suspend(HSM, 3, 0x8000_0000);
+            let has_resumed = workers::suspend(HSM, 3, 0x8000_0000);
             // Whether the interrupt is still pending is one of the things left open.
             is_woken();
             has_resumed

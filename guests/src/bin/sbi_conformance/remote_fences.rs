@@ -3,7 +3,7 @@
 use crate::chapter::{ALL, Chapter, NOT_SUPPORTED};
 use guests::{
     code::addi,
-    harts::Worker,
+    workers::Worker,
     memory, paging,
     paging::{LEAF, Mode, R, Space, W},
     sbi::RFENCE,

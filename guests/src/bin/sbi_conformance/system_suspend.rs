@@ -3,7 +3,7 @@
 use crate::chapter::{Chapter, DENIED, INVALID_ADDRESS, INVALID_PARAM, NO_MEMORY};
 use crate::hart_states::{alarm, is_woken};
 use guests::{
-    harts::{self, Worker},
+    workers::{self, Worker},
     sbi::SUSP,
 };
 
@@ -31,7 +31,7 @@ pub fn statements() {
     worker.stop();
     susp.holds(section, "to RAM, until the timer", || {
         alarm();
-        let has_resumed = harts::suspend(SUSP, 0, 0);
+        let has_resumed = workers::suspend(SUSP, 0, 0);
         is_woken();
         has_resumed
     });

@@ -1,0 +1,5 @@
+//! Machines that attack, each beside a witness.
+
+fn main() -> std::process::ExitCode {
+    tests::runner::run(tests::hostile::trials())
+}
