@@ -10,6 +10,7 @@ use patch::{Kind, Placed};
 use vcpu::Trap;
 
 use super::csr;
+use super::doorbell::FENCE_I;
 use super::machine::Machine;
 use super::virtual_hart::Vcpu;
 
@@ -44,6 +45,11 @@ impl Machine {
             // have changed the instruction.
             if self.ram.bytes(address).map(u32::from_le_bytes) != Some(word) {
                 return;
+            }
+            if self.patcher.borrow().pages().copy(address).is_some() {
+                // Harts that run in the copy might fetch one half of the instruction and the other of
+                // the patch. In a copy that is new nobody runs.
+                self.summon(vcpu.index, |_| true, FENCE_I);
             }
             let placed = self.patcher.borrow_mut().place(address, instruction, word);
             match placed {

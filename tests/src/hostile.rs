@@ -5,6 +5,7 @@ use crate::programs::{self, Kind, Program};
 use crate::{artefacts, runner};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
+use patchvisor::Console;
 use patchvisor::guest::{self, Guest};
 use patchvisor::qemu::Outcome;
 use std::io::Write;
@@ -79,7 +80,7 @@ fn bundle(program: &Program, seed: u64, seconds: u64) -> Result<NamedTempFile> {
         machine(witness, format!("seed={seed} seconds={seconds}"))?,
     ];
     let mut file = NamedTempFile::new()?;
-    file.write_all(&guest::pack(&guests)?)?;
+    file.write_all(&guest::pack(&guests, Console::Prefixed)?)?;
     Ok(file)
 }
 

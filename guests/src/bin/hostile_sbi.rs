@@ -84,6 +84,8 @@ mod guest {
             hostile::watch();
             let (address, opaque) = harts::entry(index, secondary);
             match random.below(4) {
+                // OpenSBI waits for ever for the fence of a hart that is on its way to a stop.
+                0 | 1 if !attack.wild => {}
                 0 => _ = sbi::call(sbi::HSM, 1, [0; 6]),
                 1 => _ = sbi::call(sbi::HSM, 3, [0x8000_0000, address, opaque, 0, 0, 0]),
                 2 => _ = sbi::call(sbi::HSM, 3, [0; 6]),
