@@ -142,7 +142,12 @@ impl sbi::Machine for Service<'_> {
         if hart == self.vcpu.index {
             self.vcpu.block.hart.set_pending(interrupt::SSI, true);
         } else {
-            self.machine.doorbells[hart].ask(interrupt::SSI);
+            let door = &self.machine.doorbells[hart];
+            door.ask(interrupt::SSI);
+            if !door.in_guest() {
+                let own = &self.machine.doorbells[self.vcpu.index];
+                system::get().yield_to(own.cpu(), door.vcpu);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use mmu::{Dropped, FenceLog, Flush, SwitchError};
 use patch::block::{ContextEntry, ContextTable, FENCE_LOG};
 
 use super::doorbell::FLUSH;
+use super::gate::Fence;
 use super::machine::Machine;
 use super::virtual_hart::Vcpu;
 use super::{csr, gate, system, window};
@@ -89,7 +90,12 @@ impl Machine {
     /// holds is not valid elsewhere.
     pub fn offer_context(&mut self, vcpu: &mut Vcpu) {
         let context = self.shadow.context(vcpu.index);
-        gate::set_fence(&mut vcpu.block, !context.private_upper);
+        let fence = match (context.private_upper, self.doorbells.len()) {
+            (true, _) => Fence::Slow,
+            (false, 1) => Fence::Alone,
+            (false, _) => Fence::Shared,
+        };
+        gate::set_fence(&mut vcpu.block, fence);
         let block = &*vcpu.block;
         if block.fences_seen != block.fences {
             return;
@@ -97,6 +103,10 @@ impl Machine {
         let satp = block.hart.satp;
         if self.strict_sum || context.private_execute || Satp(satp).mode() == 0 {
             vcpu.contexts.clear();
+            return;
+        }
+        if context.private_upper {
+            // A hart that went there by itself would have its fences carried out by the gate.
             return;
         }
         vcpu.contexts.0[ContextTable::slot(satp)] = ContextEntry {
@@ -109,14 +119,18 @@ impl Machine {
 
     /// Carries out what the shadow says must be forgotten.
     pub fn apply(&mut self, vcpu: &mut Vcpu, dropped: Dropped) {
-        self.flush(vcpu, dropped.flush);
-        if dropped.vs_executable {
-            vcpu.block.clear_cache();
-        }
-        if dropped.all_harts {
+        let is_alone = self.doorbells.len() == 1;
+        if dropped.all_harts && !is_alone {
+            csr::fence_all();
+            vcpu.forget();
             self.summon(vcpu.index, |_| true, FLUSH);
+        } else {
+            self.flush(vcpu, dropped.flush);
+            if dropped.vs_executable {
+                vcpu.block.clear_cache();
+            }
         }
-        if dropped.all_harts || self.doorbells.len() == 1 {
+        if dropped.all_harts || is_alone {
             self.shadow.settle();
         }
     }

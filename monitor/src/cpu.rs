@@ -121,6 +121,11 @@ impl Cpu {
         self.choose.load(Ordering::Relaxed)
     }
 
+    /// This hart, which is the caller's, asks the scheduler before it enters a guest.
+    pub fn choose_soon(&self) {
+        self.choose.store(true, Ordering::Relaxed);
+    }
+
     /// Interrupts this hart and has it ask the scheduler.
     pub fn ask_to_choose(&self) {
         self.choose.store(true, Ordering::SeqCst);

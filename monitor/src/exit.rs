@@ -102,6 +102,9 @@ impl Machine {
         }
         self.states[vcpu.index] = State::Started;
         self.leave(vcpu);
+        if requests & FLUSH != 0 {
+            self.offer_context(vcpu);
+        }
         true
     }
 

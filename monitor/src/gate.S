@@ -300,30 +300,26 @@ vu_fill:
 3:
 .endm
 
-.balign 64
-.globl fence_address
-fence_address:
+# The whole of it. \shared: other harts have the same shadow. Then a fill may be going on that has
+# read the guest's tables before this hart changed them: the slow path waits for it. And another
+# hart may have taken the leaf away that this hart's TLB still has.
+.macro fence_body shared
   sd t2, {exit_word}(t0)
   sd t4, {T4}(t0)
   sd t5, {T5}(t0)
   sd t6, {T6}(t0)
+.if \shared
+  ld t4, {filling}(t0)
+  fence rw, rw                          # the guest's stores before the look at the flag
+  ld t4, 0(t4)
+  bnez t4, fence_slow
+.endif
   ld t4, {root_shift}(t0)               # is the address sign-extended from its top bit?
   addi t4, t4, 8
   sra t3, t1, t4
   addi t3, t3, 1
   sltiu t3, t3, 2
   beqz t3, fence_slow
-  # Logged before anything is dropped: a hart that fills the shadow meanwhile looks at the count
-  # after it has filled, and so either its leaf is found below or it finds the count changed.
-  ld t2, {fences}(t0)
-  ld t3, {fence_log}(t0)
-  andi t4, t2, {fence_log_mask}
-  slli t4, t4, 3
-  add t3, t3, t4
-  sd t1, 0(t3)
-  addi t2, t2, 1
-  sd t2, {fences}(t0)
-  fence rw, rw
   ld t5, {direct_map}(t0)
   ld t2, {root}(t0)
   drop_leaf {pieces_or_execute}
@@ -332,6 +328,17 @@ fence_address:
   srli t2, t2, 8
   add t2, t2, t5
   drop_leaf {pieces}
+.if \shared
+  sfence.vma t1, zero
+.endif
+  ld t2, {fences}(t0)
+  ld t3, {fence_log}(t0)
+  andi t4, t2, {fence_log_mask}
+  slli t4, t4, 3
+  add t3, t3, t4
+  sd t1, 0(t3)
+  addi t2, t2, 1
+  sd t2, {fences}(t0)
   ld t1, {T1}(t0)
   ld t2, {T2}(t0)
   ld t3, {T3}(t0)
@@ -340,6 +347,16 @@ fence_address:
   ld t6, {T6}(t0)
   csrrw t0, sscratch, t0
   sret
+.endm
+
+.balign 64
+.globl fence_address
+fence_address:
+  fence_body 0
+.balign 64
+.globl fence_address_shared
+fence_address_shared:
+  fence_body 1
 fence_slow:
   ld t4, {T4}(t0)
   ld t5, {T5}(t0)

@@ -36,6 +36,7 @@ core::arch::global_asm!(
     ram_offset = const slot!(ram_offset),
     pieces = const mmu::PIECES | isa::pte::Pte::G,
     pieces_or_execute = const mmu::PIECES | isa::pte::Pte::G | isa::pte::Pte::X,
+    filling = const slot!(filling),
     fences = const slot!(fences),
     fence_log = const slot!(fence_log),
     fence_log_mask = const patch::block::FENCE_LOG - 1,
@@ -58,6 +59,7 @@ unsafe extern "C" {
     fn slow_interrupt();
     fn slow_emulate();
     fn fence_address();
+    fn fence_address_shared();
     fn gate_fence();
     fn enter_fence();
     fn restart(stack: u64, code: extern "C" fn(&'static Cpu) -> !, cpu: &'static Cpu) -> !;
@@ -89,16 +91,26 @@ pub fn set_addresses(block: &mut HartBlock, frame: bool) {
     };
     block.gate_vu = gate_vu as *const () as u64;
     block.slow_interrupt = slow_interrupt as *const () as u64;
-    block.fence_address = fence_address as *const () as u64;
     block.slow_emulate = slow_emulate as *const () as u64;
 }
 
-/// Chooses who carries out fences of one address: the gate, or the slow path.
-pub fn set_fence(block: &mut HartBlock, by_gate: bool) {
-    block.fence_address = if by_gate {
-        fence_address as *const () as u64
-    } else {
-        slow_emulate as *const () as u64
+/// Who carries out fences of one address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fence {
+    /// The slow path.
+    Slow,
+    /// The gate, for the only hart of its machine.
+    Alone,
+    /// The gate, for one of several.
+    Shared,
+}
+
+/// Chooses who carries out fences of one address.
+pub fn set_fence(block: &mut HartBlock, fence: Fence) {
+    block.fence_address = match fence {
+        Fence::Slow => slow_emulate as *const () as u64,
+        Fence::Alone => fence_address as *const () as u64,
+        Fence::Shared => fence_address_shared as *const () as u64,
     };
 }
 

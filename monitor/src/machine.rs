@@ -25,7 +25,7 @@ use super::guest_memory::{Copies, GuestRam, RoutineMemory};
 use super::host::Host;
 use super::layout::Range;
 use super::statistics::Statistics;
-use super::virtual_hart::{FenceCounts, State, Vcpu};
+use super::virtual_hart::{State, Vcpu};
 use super::window;
 use super::{csr, gate, system};
 
@@ -54,7 +54,8 @@ pub struct Machine {
     pub states: Vec<State>,
     /// Whether it has seen its external interrupt pending.
     pub seen_external: Vec<bool>,
-    pub fences: FenceCounts,
+    /// Not 0 while the shadow is filled: fences that other harts' gates carry out wait.
+    pub filling: &'static AtomicU64,
     /// A device may interrupt where it did not.
     pub board_changed: bool,
     pub features: Features,
@@ -302,6 +303,7 @@ impl Machine {
             memory_of_copies,
         );
 
+        let filling: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(0)));
         let make_hart = |index| {
             let mut vcpu = Vcpu::new(index, features.sstatus & (sstatus::FS | sstatus::VS));
             let block = &mut *vcpu.block;
@@ -309,6 +311,7 @@ impl Machine {
             block.direct_map = window::DIRECT_MAP;
             block.emulation_map = patcher.map().address();
             block.routine_changes = changes as *const AtomicU64 as u64;
+            block.filling = filling as *const AtomicU64 as u64;
             block.ram_base = RAM_BASE.0;
             block.ram_size = ram_size;
             block.ram_offset = window::DIRECT_MAP
@@ -337,7 +340,7 @@ impl Machine {
             doorbells,
             states: alloc::vec![State::Stopped; harts],
             seen_external: alloc::vec![false; harts],
-            fences: FenceCounts::of(&vcpus),
+            filling,
             board_changed: false,
             features,
             walk_options: Options::default(),

@@ -7,6 +7,7 @@ use isa::csr::{self as numbers, Exception};
 use isa::decode::{decode, length};
 use isa::satp::Satp;
 use mmu::{Access, Fault, FillError, Filled, Kind as AccessKind, Translation, walk_with};
+use sbi::Event;
 use vcpu::{Mode, Trap};
 
 use super::console::say;
@@ -30,12 +31,19 @@ impl Machine {
         };
         loop {
             let satp = Satp(vcpu.block.hart.satp);
-            let fences = self.fences.of_others(vcpu.index);
-            let translation = match walk_with(&self.ram, self.walk_options, satp, at, access) {
-                Ok(translation) => translation,
+            // Other harts' fences wait from here on until the fill is over.
+            self.filling.store(1, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+            let walked = walk_with(&self.ram, self.walk_options, satp, at, access);
+            let filled = walked.map(|translation| {
+                (translation, self.fill(vcpu, at, &translation, access))
+            });
+            self.filling.store(0, Ordering::Release);
+            let (translation, filled) = match filled {
+                Ok(filled) => filled,
                 Err(fault) => return self.deliver(vcpu, fault_of(kind, fault, at)),
             };
-            match self.fill(vcpu, at, &translation, access, fences) {
+            match filled {
                 Ok(Filled::Installed(_)) => {}
                 Ok(Filled::Cleared(dropped)) => {
                     self.apply(vcpu, dropped);
@@ -78,16 +86,13 @@ impl Machine {
         }
     }
 
-    /// Fills the shadow at `at` and around it. `fences` is how many fences the gates of other harts
-    /// had carried out before the guest's tables were read: if there are more by now, what was read
-    /// may be older than a fence that has been, and nothing may be left of it.
+    /// Fills the shadow at `at` and around it.
     fn fill(
         &mut self,
         vcpu: &mut Vcpu,
         at: GuestVirt,
         translation: &Translation,
         access: Access,
-        fences: u64,
     ) -> Result<Filled, FillError> {
         let (memory, frames) = (&self.ram, &Frames(&self.patcher));
         let hart = vcpu.index;
@@ -96,16 +101,12 @@ impl Machine {
             .fill(memory, frames, hart, at, translation, access)?;
         if let Filled::Installed(dropped) = filled {
             self.statistics.fills += 1;
+            vcpu.events.count(Event::ShadowFill);
             vcpu.user_pages |= translation.pte.is_user();
             self.apply(vcpu, dropped);
             let (memory, frames) = (&self.ram, &Frames(&self.patcher));
             self.shadow
                 .fill_around(memory, frames, hart, at, translation, access);
-            fence(Ordering::SeqCst);
-            if self.fences.of_others(hart) != fences {
-                let dropped = self.shadow.unfill(hart, at);
-                self.apply(vcpu, dropped);
-            }
             self.offer_context(vcpu);
         }
         Ok(filled)

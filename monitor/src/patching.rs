@@ -111,7 +111,8 @@ impl Machine {
         self.patcher.borrow_mut().drop_copy(address);
     }
 
-    /// A break in VS that the gate found no routine for.
+    /// A break in VS that the gate found no routine for: the guest's own, or a patch that was not whole
+    /// yet, or is not any more.
     pub fn breakpoint(&mut self, vcpu: &mut Vcpu, value: u64) {
         let access = Access {
             kind: AccessKind::Fetch,
@@ -119,29 +120,28 @@ impl Machine {
             sum: false,
             mxr: false,
         };
+        let satp = Satp(vcpu.block.hart.satp);
         let at = GuestVirt(vcpu.block.hart.pc);
-        let site = walk_with(
-            &self.ram,
-            self.walk_options,
-            Satp(vcpu.block.hart.satp),
-            at,
-            access,
-        )
-        .ok()
-        .map(|translation| translation.address)
-        .filter(|&address| {
-            self.ram.contains(address, 4) && self.patcher.borrow().pages().site(address).is_some()
-        });
-        let word = site
-            .and_then(|site| self.ram.bytes(site))
-            .map(u32::from_le_bytes);
-        match word.and_then(|word| Some((decode(word)?, word))) {
-            Some((instruction, word)) => {
+        let walked = walk_with(&self.ram, self.walk_options, satp, at, access);
+        let (Ok(translation), Ok(word)) = (walked, self.fetch(vcpu)) else {
+            return self.deliver(vcpu, Trap::exception(Exception::Breakpoint, value));
+        };
+        let address = translation.address;
+        match decode(word) {
+            Some(Instruction::Ebreak) => {
+                self.deliver(vcpu, Trap::exception(Exception::Breakpoint, value));
+            }
+            Some(instruction) if self.patcher.borrow().pages().site(address).is_some() => {
                 if self.emulate(vcpu, &instruction, word) {
                     self.statistics.trapped(Kind::of(&instruction));
                 }
             }
-            None => self.deliver(vcpu, Trap::exception(Exception::Breakpoint, value)),
+            _ => {
+                // The guest has changed the instruction since the hart fetched it, or it has jumped to
+                // the payload of a patch. Either way it executes what it has there itself.
+                self.drop_copy(vcpu, address);
+                csr::fence_i();
+            }
         }
     }
 }

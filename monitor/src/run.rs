@@ -5,6 +5,7 @@ use sched::Pick;
 use super::cpu::Cpu;
 use super::doorbell::Doorbell;
 use super::exit::INTERRUPT;
+use super::machine::Machine;
 use super::system::{self, System};
 use super::vm::Vm;
 use super::{csr, gate, window};
@@ -22,17 +23,41 @@ pub extern "C" fn handle_exit(cpu: &'static Cpu) -> *mut u8 {
     if exit == Exit::Trap as u64 && cause & INTERRUPT != 0 {
         cpu.serve_interrupts();
     }
-    vm.with(cpu, |machine| {
+    let ready = vm.with(cpu, |machine| {
         // SAFETY: the machine's lock is held and the hart is not in the guest.
         let vcpu = unsafe { vm.vcpu(index) };
         if machine.runs(index) {
             machine.exit(vcpu, cause, value);
         }
-        if let Some(end) = machine.end.take() {
-            vm.finish(machine, end);
-        }
+        prepare(cpu, vm, machine, index)
     });
-    go_on(cpu)
+    match ready.flatten() {
+        Some(cache) if try_enter(cpu, &vm.doorbells[index]) => cache,
+        _ => go_on(cpu),
+    }
+}
+
+/// Prepares a virtual hart for the guest, if it is to run on, and returns its site cache's address.
+fn prepare(cpu: &Cpu, vm: &Vm, machine: &mut Machine, index: usize) -> Option<*mut u8> {
+    if machine.end.is_none() && !cpu.must_choose() {
+        // SAFETY: the machine's lock is held and the hart is not in the guest.
+        let vcpu = unsafe { vm.vcpu(index) };
+        let ready = machine.prepare(vcpu);
+        if machine.end.is_none() {
+            return ready.then(|| gate::block_address(&mut *vcpu.block));
+        }
+    }
+    if let Some(end) = machine.end.take() {
+        vm.finish(machine, end);
+    }
+    None
+}
+
+/// The last thing before the guest, without the machine's lock; false when there is something else to
+/// do.
+fn try_enter(cpu: &Cpu, door: &Doorbell) -> bool {
+    cpu.update_timer();
+    !cpu.must_choose() && !system::get().has_commands() && door.enter()
 }
 
 /// Runs virtual harts on a host hart that has not run any yet, or not since a fault.
@@ -52,6 +77,7 @@ fn go_on(cpu: &'static Cpu) -> *mut u8 {
                 let (vm, index) = system.virtual_hart(current);
                 match enter(cpu, vm, index) {
                     Some(cache) => return cache,
+                    None if cpu.must_choose() || system.has_commands() => {}
                     None => block(cpu, system, current),
                 }
             }
@@ -64,20 +90,14 @@ fn go_on(cpu: &'static Cpu) -> *mut u8 {
 fn enter(cpu: &'static Cpu, vm: &'static Vm, index: usize) -> Option<*mut u8> {
     let door = &vm.doorbells[index];
     loop {
-        let ready = vm.with(cpu, |machine| {
-            // SAFETY: the machine's lock is held and the hart is not in the guest.
-            let vcpu = unsafe { vm.vcpu(index) };
-            let ready = machine.prepare(vcpu);
-            if let Some(end) = machine.end.take() {
-                vm.finish(machine, end);
-                return None;
-            }
-            ready.then(|| gate::block_address(&mut *vcpu.block))
-        });
+        let ready = vm.with(cpu, |machine| prepare(cpu, vm, machine, index));
         let cache = ready.flatten()?;
-        cpu.update_timer();
-        if door.enter() {
+        if try_enter(cpu, door) {
             return Some(cache);
+        }
+        if cpu.must_choose() || system::get().has_commands() {
+            // It stays ready.
+            return None;
         }
     }
 }

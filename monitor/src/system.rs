@@ -107,6 +107,14 @@ impl System {
         }
     }
 
+    /// The virtual hart that this host hart runs has interrupted another of its machine, and may be
+    /// waiting for it.
+    pub fn yield_to(&self, cpu: usize, vcpu: usize) {
+        if self.scheduler.lock().yield_to(cpu, vcpu, csr::time()) {
+            self.cpus[cpu].choose_soon();
+        }
+    }
+
     /// Interrupts those of the host harts in the mask, so that they ask the scheduler.
     pub fn ask_to_choose(&self, cpus: u64) {
         for cpu in self.cpus.iter().filter(|cpu| cpus >> cpu.index & 1 != 0) {
@@ -178,9 +186,14 @@ impl System {
         self.input[vm].lock().pop_front()
     }
 
+    /// Whether something was typed to the shell that is still to be carried out.
+    pub fn has_commands(&self) -> bool {
+        self.has_commands.load(Ordering::SeqCst)
+    }
+
     /// Carries out what was typed to the shell.
     pub fn carry_out_commands(&'static self, cpu: &Cpu) {
-        if self.has_commands.load(Ordering::SeqCst) {
+        if self.has_commands() {
             self.has_commands.store(false, Ordering::SeqCst);
             loop {
                 let command = self.commands.lock().pop_front();

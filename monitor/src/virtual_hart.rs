@@ -1,7 +1,6 @@
 //! A virtual hart, as its VM's lock protects it.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use patch::block::{ContextEntry, ContextTable, FENCE_LOG};
 use patch::HartBlock;
@@ -117,32 +116,5 @@ impl Vcpu {
     pub fn forget(&mut self) {
         self.block.clear_cache();
         self.contexts.clear();
-    }
-}
-
-/// The counts of fences that the gates of a machine's harts have carried out.
-pub struct FenceCounts(Vec<*const u64>);
-
-// SAFETY: the pointers are to blocks, which live for ever; each read is a single volatile one.
-unsafe impl Send for FenceCounts {}
-
-impl FenceCounts {
-    /// Of these harts, whose blocks are never moved nor freed.
-    pub fn of(vcpus: &[Vcpu]) -> Self {
-        Self(
-            vcpus
-                .iter()
-                .map(|vcpu| &raw const vcpu.block.fences)
-                .collect(),
-        )
-    }
-
-    /// The sum for all but one hart; to be called with the machine's lock held.
-    pub fn of_others(&self, me: usize) -> u64 {
-        let counts = self.0.iter().enumerate();
-        let others = counts.filter(|&(hart, _)| hart != me);
-        // SAFETY: with the lock held, no other hart has a reference to its block: the gate alone
-        // may be writing there, a doubleword at a time.
-        others.fold(0, |sum, (_, &count)| unsafe { sum + count.read_volatile() })
     }
 }

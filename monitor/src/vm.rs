@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use spin::mutex::TicketMutex;
+use spin::Mutex;
 
 use super::console::say;
 use super::cpu::Cpu;
@@ -21,7 +21,7 @@ pub struct Vm {
     pub number: usize,
     pub name: String,
     pub doorbells: &'static [Doorbell],
-    machine: TicketMutex<Machine>,
+    machine: Mutex<Machine>,
     vcpus: Box<[UnsafeCell<Vcpu>]>,
     /// The monitor had a fault in it: what the lock protects may be in any state, and is left alone.
     is_dead: AtomicBool,
@@ -41,7 +41,7 @@ impl Vm {
             number: machine.number,
             name: machine.description.name.clone(),
             doorbells: machine.doorbells,
-            machine: TicketMutex::new(machine),
+            machine: Mutex::new(machine),
             vcpus: vcpus.into_iter().map(UnsafeCell::new).collect(),
             is_dead: AtomicBool::new(false),
             resets: AtomicU64::new(0),

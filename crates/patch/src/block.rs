@@ -131,6 +131,8 @@ pub struct HartBlock {
     pub fences: u64,
     /// Value of `fences` up to which all contexts in the context table have seen every fence.
     pub fences_seen: u64,
+    /// Address of a doubleword that is not 0 while a hart fills the shadow that it shares with others.
+    pub filling: u64,
     /// Address of the fence log: [`FENCE_LOG`] guest-virtual addresses.
     pub fence_log: u64,
     /// What to add to a host-physical address to reach it in the direct map.
@@ -176,7 +178,7 @@ pub struct HartBlock {
 }
 
 /// Bytes of the fields between the padding and the cache.
-const FIELDS: usize = size_of::<Hart>() + 8 * (6 + 31 + KINDS);
+const FIELDS: usize = size_of::<Hart>() + 8 * (6 + 32 + KINDS);
 const FIELDS_AT: usize = 4096 - FIELDS;
 
 const _: () = {

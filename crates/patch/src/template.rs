@@ -77,7 +77,7 @@ pub const KIND_NAMES: [&str; KINDS] = [
 /// `sfence.vma` of an address that neither view of an Sv39 guest maps. The trapping instruction
 /// itself is not counted, nor the 3 that count executions.
 pub const GATE_INSTRUCTIONS: [u32; KINDS] = [
-    25, 31, 24, 27, 26, 24, 24, 24, 43, 30, 31, 24, 40, 27, 71, 0,
+    25, 31, 24, 27, 26, 24, 24, 24, 43, 30, 31, 24, 40, 27, 70, 0,
 ];
 
 /// What saving and restoring a trap frame adds to each of [`GATE_INSTRUCTIONS`].

@@ -125,6 +125,25 @@ impl Scheduler {
         }
     }
 
+    /// The vCPU that runs on `cpu` waits for `vcpu` of its own VM, as it does when it has sent it an
+    /// interrupt. If that is ready and may run here, it is the next of the VM to do so, and `cpu` must
+    /// pick (true). Other VMs lose nothing by it: it is the VM's time that both use.
+    #[must_use]
+    pub fn yield_to(&mut self, cpu: usize, vcpu: usize, now: u64) -> bool {
+        let next = &self.vcpus[vcpu];
+        let may_run = next.state == State::Ready && next.cpus & 1 << cpu != 0;
+        let Some(running) = self.cpus[cpu].as_mut().filter(|_| may_run) else {
+            return false;
+        };
+        if self.vcpus[running.vcpu].vm != self.vcpus[vcpu].vm {
+            return false;
+        }
+        running.slice_end = Some(now);
+        running.overdue = false;
+        self.vcpus[vcpu].last_ran = 0;
+        true
+    }
+
     /// No vCPU of `vm` is picked from now on. Returns the host harts that run some, as a mask: they must be
     /// interrupted, and have left the VM when they have picked ([`VmAccount::cpus`] tells). A stopped VM
     /// stays stopped.

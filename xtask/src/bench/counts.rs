@@ -58,8 +58,8 @@ const PROGRAMS: [(&str, &[Pin]); 3] = [
     (
         "bench_paging",
         &[
-            pin("sfence.vma-address", 1, 71),
-            pin("sfence.vma-address-asid", 1, 71),
+            pin("sfence.vma-address", 1, 70),
+            pin("sfence.vma-address-asid", 1, 70),
         ],
     ),
 ];
