@@ -12,9 +12,9 @@ use devices::layout::RTC;
 use isa::satp::Satp;
 
 use super::doorbell::FENCE_I;
-use super::page_fault::fault_of;
 use super::gate::{Attempt, attempt};
 use super::machine::Machine;
+use super::page_fault::fault_of;
 use super::virtual_hart::Vcpu;
 use super::{csr, system, window};
 
@@ -61,8 +61,7 @@ impl Machine {
             let Ok(value) = self.board.read(address, access.width) else {
                 return false;
             };
-            vcpu
-                .block
+            vcpu.block
                 .hart
                 .set_register(access.register, extend(value, &access));
             Request::None

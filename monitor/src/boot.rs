@@ -2,8 +2,8 @@
 
 use isa::address::HostPhys;
 
-use super::cpu::Cpu;
 use super::console::say;
+use super::cpu::Cpu;
 use super::window::Image;
 use super::{console, fault, host, layout, run, start, system, window};
 
@@ -65,11 +65,16 @@ extern "C" fn begin_other(cpu: &'static Cpu) -> ! {
 pub fn start_cpu(cpu: &'static Cpu, image: &Image) {
     let offset = (&raw const other_hart_start) as u64 - image.start;
     let entry = image.physical.0 + offset;
-    let started = sbi_rt::hart_start(cpu.hart as usize, entry as usize, cpu as *const Cpu as usize);
+    let started = sbi_rt::hart_start(
+        cpu.hart as usize,
+        entry as usize,
+        cpu as *const Cpu as usize,
+    );
     if started.is_err() {
         say!(
             "hart {} of the host cannot be started ({:?}); guests run on the others",
-            cpu.hart, started
+            cpu.hart,
+            started
         );
     }
 }

@@ -5,8 +5,8 @@ use isa::csr::interrupt;
 use isa::satp::Satp;
 use mmu::{Access, Fault as WalkFault, Kind as AccessKind, walk_with};
 use sbi::{
-    Call, CsrView, Event, FenceRange, HartStatus, Harts, MachineIds, Outcome, PerHart,
-    ResetKind, ResetReason, Start, StartError,
+    Call, CsrView, Event, FenceRange, HartStatus, Harts, MachineIds, Outcome, PerHart, ResetKind,
+    ResetReason, Start, StartError,
 };
 use vcpu::{Cause, Counters, Trap};
 
@@ -265,8 +265,14 @@ impl sbi::Machine for Service<'_> {
         for (offset, byte) in bytes.iter_mut().enumerate() {
             let at = at.add(offset as u64);
             let satp = Satp(self.vcpu.block.hart.satp);
-            let translation = walk_with(&self.machine.ram, self.machine.walk_options, satp, at, access)
-                .map_err(|kind| fault(kind, at))?;
+            let translation = walk_with(
+                &self.machine.ram,
+                self.machine.walk_options,
+                satp,
+                at,
+                access,
+            )
+            .map_err(|kind| fault(kind, at))?;
             [*byte] = self
                 .machine
                 .ram

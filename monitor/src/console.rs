@@ -127,7 +127,10 @@ pub fn receive() -> Option<Input> {
             let uart = uart.as_ref()?;
             (uart.read(LINE_STATUS) & DATA_READY != 0).then(|| uart.read(RECEIVE))?
         };
-        let input = TERMINAL.lock().as_mut().and_then(|terminal| terminal.input(byte));
+        let input = TERMINAL
+            .lock()
+            .as_mut()
+            .and_then(|terminal| terminal.input(byte));
         if input.is_some() {
             return input;
         }

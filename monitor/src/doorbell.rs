@@ -148,7 +148,11 @@ impl Doorbell {
             let due = timer.load(Relaxed);
             // The guest may set it anew at this moment: then it is that one's turn.
             let is_due = due <= now;
-            if is_due && timer.compare_exchange(due, u64::MAX, Relaxed, Relaxed).is_ok() {
+            if is_due
+                && timer
+                    .compare_exchange(due, u64::MAX, Relaxed, Relaxed)
+                    .is_ok()
+            {
                 self.ask(what);
             }
         }

@@ -39,9 +39,7 @@ impl Machine {
     fn record(&self, vcpu: &mut Vcpu, cause: u64, value: u64) {
         let (cause, value) = match vcpu.block.exit {
             exit if exit == Exit::Interrupt as u64 => (ExitRecord::INTERRUPTED, 0),
-            exit if exit == Exit::Emulate as u64 => {
-                (ExitRecord::EMULATED, vcpu.block.exit_word)
-            }
+            exit if exit == Exit::Emulate as u64 => (ExitRecord::EMULATED, vcpu.block.exit_word),
             _ => (cause, value),
         };
         let record = ExitRecord {

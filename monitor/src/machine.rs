@@ -470,7 +470,12 @@ impl Machine {
     /// Makes a hart what it is when it starts.
     pub fn start(&mut self, vcpu: &mut Vcpu, start: Start) {
         let device_tree = GuestPhys(start.opaque);
-        let hart = Hart::new(&self.features, vcpu.index as u64, device_tree, start.address);
+        let hart = Hart::new(
+            &self.features,
+            vcpu.index as u64,
+            device_tree,
+            start.address,
+        );
         vcpu.block.hart = hart;
         vcpu.block.update_pending();
         self.states[vcpu.index] = State::Started;
@@ -484,7 +489,11 @@ impl Machine {
         let hart = &vcpu.block.hart;
         // `cycle` and `instret`, when they are not what the hardware has, are emulated for VS. VU gets
         // an illegal instruction.
-        let withheld = if vcpu.block.virtual_counters != 0 { 0b101 } else { 0 };
+        let withheld = if vcpu.block.virtual_counters != 0 {
+            0b101
+        } else {
+            0
+        };
         // SAFETY: what VU may read and do is the guest's choice; VS is served by the emulator where
         // these deny it something.
         unsafe {
@@ -529,7 +538,10 @@ impl Machine {
         let number = self.doorbells[vcpu.index].vcpu;
         let account = system.scheduler.lock().vcpu_account(number, csr::time());
         let stolen = account.stolen - core::mem::replace(&mut vcpu.stolen, account.stolen);
-        let stores = vcpu.services.steal_time.resumed(system.clock.nanoseconds(stolen));
+        let stores = vcpu
+            .services
+            .steal_time
+            .resumed(system.clock.nanoseconds(stolen));
         for store in stores.into_iter().flatten() {
             self.store(store);
             fence(Ordering::Release);
@@ -539,7 +551,8 @@ impl Machine {
     /// Stores to guest memory for the SBI. Code that is patched does not lie there: if it does, what was
     /// executed before is executed on.
     fn store(&self, store: sbi::Store) {
-        self.ram.write(store.at, &store.value.to_le_bytes()[..store.size]);
+        self.ram
+            .write(store.at, &store.value.to_le_bytes()[..store.size]);
     }
 
     /// Does what a device asks for.

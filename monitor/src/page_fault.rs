@@ -35,9 +35,8 @@ impl Machine {
             self.filling.store(1, Ordering::SeqCst);
             fence(Ordering::SeqCst);
             let walked = walk_with(&self.ram, self.walk_options, satp, at, access);
-            let filled = walked.map(|translation| {
-                (translation, self.fill(vcpu, at, &translation, access))
-            });
+            let filled =
+                walked.map(|translation| (translation, self.fill(vcpu, at, &translation, access)));
             self.filling.store(0, Ordering::Release);
             let (translation, filled) = match filled {
                 Ok(filled) => filled,

@@ -19,13 +19,7 @@ const MOST_REFUSED: u32 = 8192;
 
 impl Machine {
     /// Patches the instruction at `at`, which was just carried out.
-    pub fn patch(
-        &mut self,
-        vcpu: &mut Vcpu,
-        at: GuestVirt,
-        instruction: &Instruction,
-        word: u32,
-    ) {
+    pub fn patch(&mut self, vcpu: &mut Vcpu, at: GuestVirt, instruction: &Instruction, word: u32) {
         if self.strict_sum && changes_sum(instruction) {
             return;
         }

@@ -16,8 +16,9 @@ use super::{csr, fault};
 
 /// Names of the integer registers, in order (RISC-V calling convention).
 const REGISTERS: [&str; 32] = [
-    "zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4", "a5",
-    "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",
+    "zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4",
+    "a5", "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4",
+    "t5", "t6",
 ];
 
 /// Carries out a command, and answers on the shell's console.
@@ -96,7 +97,11 @@ fn statistics(system: &System, cpu: &Cpu, vm: &'static Vm) -> String {
 fn pause(system: &System, vm: &Vm) -> String {
     let cpus = system.scheduler.lock().pause(vm.number, csr::time());
     system.ask_to_choose(cpus);
-    format!("{} is paused; `resume {}` lets it go on", vm.name, vm.number + 1)
+    format!(
+        "{} is paused; `resume {}` lets it go on",
+        vm.name,
+        vm.number + 1
+    )
 }
 
 fn resume(system: &System, vm: &Vm) -> String {
@@ -124,7 +129,11 @@ fn dump(system: &System, cpu: &Cpu, vm: &'static Vm) -> String {
             let vcpu = unsafe { &*vm.vcpu(index) };
             let hart = &vcpu.block.hart;
             let state = machine.states[index];
-            let _ = writeln!(text, "hart {index}: {state:?}, {:?}, pc {:#x}", hart.mode, hart.pc);
+            let _ = writeln!(
+                text,
+                "hart {index}: {state:?}, {:?}, pc {:#x}",
+                hart.mode, hart.pc
+            );
             for (row, names) in REGISTERS.chunks(4).enumerate() {
                 for (column, name) in names.iter().enumerate() {
                     let _ = write!(text, "  {name:<4} {:016x}", hart.x[row * 4 + column]);

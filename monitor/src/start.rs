@@ -48,9 +48,8 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
             .map(|hart| Doorbell::new(virtual_harts.len() + hart))
             .collect();
         let doorbells: &'static [Doorbell] = Box::leak(doorbells.into_boxed_slice());
-        let made = memory.attempt(|memory| {
-            Machine::new(number, description.clone(), doorbells, &parts, memory)
-        });
+        let made = memory
+            .attempt(|memory| Machine::new(number, description.clone(), doorbells, &parts, memory));
         match made {
             Ok((machine, vcpus)) => {
                 vms.push(Vm::new(machine, vcpus));

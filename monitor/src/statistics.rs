@@ -3,8 +3,8 @@
 use alloc::format;
 use alloc::string::String;
 
-use patch::template::{GATE_INSTRUCTIONS, KIND_NAMES, KINDS};
 use patch::Kind;
+use patch::template::{GATE_INSTRUCTIONS, KIND_NAMES, KINDS};
 
 use super::virtual_hart::Vcpu;
 

@@ -228,7 +228,11 @@ impl System {
             console::flush();
             fault::power_off(!self.failed.load(Ordering::SeqCst));
         }
-        say!("{}ended; {} of the machines still run", self.label(vm), left.count_ones());
+        say!(
+            "{}ended; {} of the machines still run",
+            self.label(vm),
+            left.count_ones()
+        );
     }
 }
 

@@ -36,9 +36,16 @@ impl fmt::Display for ExitRecord {
             Self::INTERRUPTED => write!(f, "{time} {mode} pc {pc:#x}: interrupt after a patch"),
             Self::EMULATED => write!(f, "{time} {mode} pc {pc:#x}: emulated {value:#010x}"),
             cause if cause >> 63 != 0 => {
-                write!(f, "{time} {mode} pc {pc:#x}: host interrupt {}", cause & 0xff)
+                write!(
+                    f,
+                    "{time} {mode} pc {pc:#x}: host interrupt {}",
+                    cause & 0xff
+                )
             }
-            cause => write!(f, "{time} {mode} pc {pc:#x}: trap {cause}, stval {value:#x}"),
+            cause => write!(
+                f,
+                "{time} {mode} pc {pc:#x}: trap {cause}, stval {value:#x}"
+            ),
         }
     }
 }

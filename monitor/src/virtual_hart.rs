@@ -2,8 +2,8 @@
 
 use alloc::boxed::Box;
 
-use patch::block::{ContextEntry, ContextTable, FENCE_LOG};
 use patch::HartBlock;
+use patch::block::{ContextEntry, ContextTable, FENCE_LOG};
 use sbi::{CsrCounter, CsrView, Event, PerHart, Start};
 
 use super::extensions::Extensions;

@@ -163,7 +163,8 @@ pub fn map_routines(machine: usize, routines: HostPhys, size: u64) -> u64 {
     let tables = &mut *tables;
     // Half of the slot away from the image.
     let slots_away = 256 + machine as u64;
-    let executed = WINDOW + ((slot((&raw const __image_start) as u64) as u64 + slots_away) % 512 << 21);
+    let executed =
+        WINDOW + ((slot((&raw const __image_start) as u64) as u64 + slots_away) % 512 << 21);
     let table = &mut tables.routines[machine];
     for (entry, offset) in table.0.iter_mut().zip((0..size).step_by(4096)) {
         *entry = (routines.0 + offset >> 12) << 10 | EXECUTE;

@@ -57,6 +57,6 @@ impl Console {
 /// Whether a VM can have this name on a prefixed console: a line must tell where the name ends, be
 /// none of the monitor's, and the name must do for a file.
 pub fn can_prefix(name: &str) -> bool {
-    let fits = |c: char| !c.is_control() && !c.is_whitespace() && !"|+/".contains(c);
+    let fits = |c: char| !c.is_control() && !c.is_whitespace() && !"|/".contains(c);
     !name.is_empty() && name.chars().all(fits)
 }

@@ -184,7 +184,7 @@ impl Description {
             if self.console == Console::Prefixed && !console::can_prefix(&vm.name) {
                 return Err(vm.wrong(
                     "name",
-                    "free of spaces, `|`, `+` and `/` on a prefixed console: rename it",
+                    "free of spaces, `|` and `/` on a prefixed console: rename it",
                 ));
             }
             if self.vms[..index].iter().any(|other| other.name == vm.name) {

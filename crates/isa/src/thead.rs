@@ -27,11 +27,11 @@ pub const fn cache_op(word: u32) -> Option<CacheOp> {
     let register = Reg::new(word >> 15 & 31);
     Some(match (word >> 25, word >> 20 & 31, word >> 15 & 31) {
         // th.dcache.cpa, .ipa, .cipa, .cpal1
-        (1, 0b01001 | 0b01010 | 0b01011 | 0b01000, _) => CacheOp::Line(register),
+        (1, 0b01000..=0b01011, _) => CacheOp::Line(register),
         // th.dcache.call, .iall, .ciall, th.l2cache.call, .iall, .ciall
-        (0, 0b00001 | 0b00010 | 0b00011 | 0b10101 | 0b10110 | 0b10111, 0) => CacheOp::All,
+        (0, 0b00001..=0b00011 | 0b10101..=0b10111, 0) => CacheOp::All,
         // th.dcache.csw, .isw, .cisw
-        (1, 0b00001 | 0b00010 | 0b00011, _) => CacheOp::All,
+        (1, 0b00001..=0b00011, _) => CacheOp::All,
         // th.icache.iall, .ipa
         (0, 0b10000, 0) | (1, 0b11000, _) => CacheOp::Instructions,
         // th.icache.ialls

@@ -36,10 +36,12 @@ struct Entry {
 }
 
 impl Entry {
-    const UNUSED: Self = Self {
-        site: AtomicU64::new(FREE),
-        routine: AtomicU64::new(0),
-    };
+    const fn unused() -> Self {
+        Self {
+            site: AtomicU64::new(FREE),
+            routine: AtomicU64::new(0),
+        }
+    }
 
     fn free(&self) {
         self.site.store(FREE, Ordering::Relaxed);
@@ -62,8 +64,8 @@ impl EmulationMap {
     /// A map with `limit` values in use at most (1 to 65,536).
     pub fn new(limit: usize) -> Self {
         Self {
-            entries: core::iter::repeat_n((), VALUES)
-                .map(|()| Entry::UNUSED)
+            entries: core::iter::repeat_with(Entry::unused)
+                .take(VALUES)
                 .collect(),
             free: Vec::with_capacity(VALUES),
             next: 0,

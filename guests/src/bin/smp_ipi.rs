@@ -124,7 +124,7 @@ mod guest {
 
     /// Each hart sends to its neighbour again and again, the next one when the last was answered.
     fn counted() {
-        const TIMES: u64 = 400;
+        const TIMES: u64 = 100;
         let answered = [const { AtomicU64::new(0) }; COUNT];
         let sent = [const { AtomicU64::new(0) }; COUNT];
         harts::together(COUNT, |me| {

@@ -9,7 +9,9 @@ use crate::tool::disassemble_for;
 fn expected(text: &str) -> Option<CacheOp> {
     let (mnemonic, operand) = text.split_once(' ').unwrap_or((text, ""));
     let register = || {
-        let number = operand.strip_prefix('x').and_then(|number| number.parse().ok());
+        let number = operand
+            .strip_prefix('x')
+            .and_then(|number| number.parse().ok());
         Reg::new(number.expect("a register"))
     };
     Some(match mnemonic {

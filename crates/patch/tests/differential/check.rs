@@ -130,6 +130,13 @@ fn leaves(instruction: &Instruction, effect: Effect, state: &State) -> Option<En
             let plain = access.op == CsrOp::Write && !access.reads();
             !plain || state.unseen_fences || state.known(written).is_none()
         }
+        // What VU may read depends on what the counters are.
+        Instruction::Csr(access) if access.csr == csr::SCOUNTEREN => {
+            state.virtual_counters && access.writes()
+        }
+        Instruction::Csr(access) => {
+            state.virtual_counters && [csr::CYCLE, csr::INSTRET].contains(&access.csr)
+        }
         _ => false,
     };
     leaves.then_some(End::Emulate)

@@ -147,7 +147,7 @@ fn rows() -> Vec<Row> {
             "csrw scounteren, a0",
             csr(csr::SCOUNTEREN, 1, 0, A0),
             no_change,
-            11,
+            13,
         ),
         returns(
             "csrw senvcfg, a0",
@@ -215,6 +215,7 @@ fn quiet() -> State {
     let mut state = State::new(&mut Random(1), &HOSTS[0].1);
     state.contexts.fill(ContextEntry::EMPTY);
     state.unseen_fences = false;
+    state.virtual_counters = false;
     let sstatus = sstatus::UXL_64 | sstatus::SD | sstatus::FS | sstatus::VS;
     state.hart = Hart {
         sie: 0,

@@ -55,7 +55,8 @@ fn check_csr(csr: u16) {
     // Each end that the CSR's instructions can have was seen, and often.
     let enables = matches!(csr, csr::SSTATUS | csr::SIE | csr::SIP);
     assert_eq!(interrupts > 1000, enables);
-    assert_eq!(emulated > 1000, csr == csr::SATP);
+    let leaves = matches!(csr, csr::SATP | csr::SCOUNTEREN);
+    assert_eq!(emulated > 1000, leaves);
     assert!(returns > 1000);
 }
 
@@ -121,8 +122,10 @@ fn every_read_of_a_counter_agrees_with_the_reference() {
     };
     let [returns, interrupts, emulated, fences] = check_all(reads, STATES);
     // csrrs, csrrc, csrrsi and csrrci, of x0 or 0, to each of 32 registers.
-    assert_eq!(returns, 24 * STATES as u64 * 3 * 4 * 32);
-    assert_eq!((interrupts, emulated, fences), (0, 0, 0));
+    assert_eq!(returns + emulated, 24 * STATES as u64 * 3 * 4 * 32);
+    // Those of `cycle` and `instret` that are not the hardware's are emulated: an eighth of two thirds.
+    assert!((1 << 9..returns / 8).contains(&emulated), "{emulated}");
+    assert_eq!((interrupts, fences), (0, 0));
 }
 
 #[test]

@@ -183,6 +183,8 @@ pub struct State {
     pub contexts: Vec<ContextEntry>,
     /// Whether the gate carried out fences that not every context has seen.
     pub unseen_fences: bool,
+    /// Whether the guest reads other values in `cycle` or `instret` than the hardware has.
+    pub virtual_counters: bool,
     /// Values of the counters, and of everything whose value must not matter.
     pub noise: Random,
 }
@@ -243,6 +245,7 @@ impl State {
             context,
             contexts,
             unseen_fences: random.below(3) == 0,
+            virtual_counters: random.below(8) == 0,
             noise: Random(random.next()),
         };
         state.settle();
@@ -290,6 +293,7 @@ impl State {
         block[word!(fence_address)] = FENCE_ADDRESS;
         let fences = block[word!(fences)];
         block[word!(fences_seen)] = fences.wrapping_sub(self.unseen_fences.into());
+        block[word!(virtual_counters)] = self.virtual_counters.into();
         block[word!(contexts)] = CONTEXTS;
         block[word!(sstatus_mask)] = maker.features.sstatus;
         block[word!(extension_mask)] = maker.features.sstatus & (sstatus::FS | sstatus::VS);

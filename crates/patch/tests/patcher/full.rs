@@ -111,9 +111,6 @@ fn recycling_is_not_held_against_a_page_but_a_reset_forgets_all() {
     setup.patcher.pages_mut().set_writable(at(1, 0), 1);
     setup.patcher.reset();
     assert!(!setup.patcher.pages().is_writable(at(1, 0)));
-    let first_again = Ok(Placed::Patched {
-        new_copy: true,
-        writable: false,
-    });
+    let first_again = Ok(Placed::Patched { new_copy: true });
     assert_eq!(setup.place(at(1, 0), SRET), first_again);
 }

@@ -105,13 +105,16 @@ fn patches_do_not_overlap() {
 }
 
 #[test]
-fn writable_mappings_matter_for_a_new_copy_alone() {
+fn no_copy_is_made_of_a_frame_that_may_be_written() {
     let mut setup = Setup::new(AMPLE);
-    let placed = |new_copy, writable| Ok(Placed::Patched { new_copy, writable });
+    let placed = |new_copy| Ok(Placed::Patched { new_copy });
     setup.patcher.pages_mut().set_writable(at(1, 0), 0x1000);
-    assert_eq!(setup.place(at(1, 0), SRET), placed(true, true));
-    assert_eq!(setup.place(at(1, 8), SRET), placed(false, false));
-    assert_eq!(setup.place(at(2, 0), SRET), placed(true, false));
+    assert_eq!(setup.place(at(1, 0), SRET), Ok(Placed::Writable));
+    assert_eq!(setup.patcher.pages().copy(at(1, 0)), None);
+    assert_eq!(setup.place(at(2, 0), SRET), placed(true));
+    setup.patcher.pages_mut().clear_writable();
+    assert_eq!(setup.place(at(1, 0), SRET), placed(true));
+    assert_eq!(setup.place(at(1, 8), SRET), placed(false));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use crate::chapter::{ALL, ALREADY_AVAILABLE, Chapter, INVALID_PARAM};
 use guests::{
     csr,
-    workers::{self, Worker},
     sbi::{self, HSM},
     start,
+    workers::{self, Worker},
 };
 
 pub fn statements() {

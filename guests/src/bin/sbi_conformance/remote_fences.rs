@@ -3,10 +3,10 @@
 use crate::chapter::{ALL, Chapter, NOT_SUPPORTED};
 use guests::{
     code::addi,
-    workers::Worker,
     memory, paging,
     paging::{LEAF, Mode, R, Space, W},
     sbi::RFENCE,
+    workers::Worker,
 };
 
 /// On another hart where there is one, and on this one.

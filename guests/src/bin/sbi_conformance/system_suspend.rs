@@ -3,8 +3,8 @@
 use crate::chapter::{Chapter, DENIED, INVALID_ADDRESS, INVALID_PARAM, NO_MEMORY};
 use crate::hart_states::{alarm, is_woken};
 use guests::{
-    workers::{self, Worker},
     sbi::SUSP,
+    workers::{self, Worker},
 };
 
 pub fn statements() {
