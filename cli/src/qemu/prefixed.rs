@@ -190,6 +190,7 @@ mod tests {
         };
         assert_eq!(split("a-1| one| two"), Some(("a-1", false, "one| two")));
         assert_eq!(split("a-1+ one| two"), Some(("a-1", true, "one| two")));
+        assert_eq!(split("6.12+deb13| a"), Some(("6.12+deb13", false, "a")));
         assert_eq!(split("a-1| one+ two"), Some(("a-1", false, "one+ two")));
         assert_eq!(split("a-1| "), Some(("a-1", false, "")));
         assert_eq!(
@@ -200,7 +201,6 @@ mod tests {
             "patchvisor: error: a| b",
             r" | |  | | '_ \ / _ \ '_ \ \___ \",
             "a|b",
-            "a+| text",
             "a|+ text",
             "| text",
             "+ text",
