@@ -78,5 +78,4 @@ report() {
     dmesg -c | sed -n "$2" | sed -e 's/^\[[^]]*\] //' -e 's/PID: [0-9]*//'
 }
 report ts_bm '/WARNING:/p; /Call Trace:/,/ret_from\|handle_ex/p'
-report libcrc32c '/BUG/p; /Call Trace:/,/ret_from\|handle_ex/p'
 echo "processes still run: $(ls /proc/1/status)"

@@ -13,6 +13,8 @@ pub mod artefacts;
 pub mod bad_input;
 pub mod counts;
 pub mod hostile;
+pub mod kernels;
+pub mod linux;
 pub mod oracle;
 pub mod programs;
 pub mod runner;

@@ -67,9 +67,17 @@ impl Linux {
         archive.directory("modules");
         archive.file("bin/probe", 0o755, &std::fs::read(probe()?)?);
         if let Files::Modules(names) = files {
-            archive.file("Image", 0o644, &patchvisor::kernel_file::read(&kernel.image)?);
+            archive.file(
+                "Image",
+                0o644,
+                &patchvisor::kernel_file::read(&kernel.image)?,
+            );
             for name in names {
-                let path = kernel.modules.join("kernel").join(name).with_extension("ko.xz");
+                let path = kernel
+                    .modules
+                    .join("kernel")
+                    .join(name)
+                    .with_extension("ko.xz");
                 let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 archive.file(&format!("modules/{name}"), 0o644, &bytes);
@@ -201,7 +209,16 @@ fn probe() -> Result<PathBuf> {
 
 fn compile(source: &Path, program: &Path) -> Result<()> {
     let status = Command::new("riscv64-linux-gnu-gcc")
-        .args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-array-bounds", "-static", "-o"])
+        .args([
+            "-std=gnu11",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-Wno-array-bounds",
+            "-static",
+            "-o",
+        ])
         .args([program, source])
         .status()
         .context("riscv64-linux-gnu-gcc cannot be started: run `cargo xtask setup`")?;
