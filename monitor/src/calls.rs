@@ -3,7 +3,7 @@
 use isa::address::{GuestPhys, GuestVirt};
 use isa::csr::interrupt;
 use isa::satp::Satp;
-use mmu::{Access, Fault as WalkFault, Kind as AccessKind, walk_with};
+use mmu::{Access, Dropped, Fault as WalkFault, Kind as AccessKind, walk_with};
 use sbi::{
     Call, CsrView, Event, FenceRange, HartStatus, Harts, MachineIds, Outcome, PerHart, ResetKind,
     ResetReason, Start, StartError,
@@ -12,12 +12,16 @@ use vcpu::{Cause, Counters, Trap};
 
 use super::clock::Hardware;
 use super::console;
+use super::cpu::Cpu;
 use super::csr;
 use super::doorbell::{FENCE_I, FLUSH, LOOK};
 use super::machine::{End, Machine};
 use super::page_fault::fault_of;
 use super::system;
 use super::virtual_hart::{State, Vcpu};
+
+/// Bytes that are sent to the console between two looks at the host's interrupts.
+const PIECE: usize = 32;
 
 /// The machine as the SBI sees it, for the time of one call.
 struct Service<'a> {
@@ -83,11 +87,6 @@ impl Machine {
         }
         self.wait(vcpu, State::Suspended(resume));
     }
-
-    /// Asks other harts for something, and waits until they will do it before anything else.
-    fn ask_others(&self, me: usize, harts: Harts, what: u64) {
-        self.summon(me, |hart| harts.contains(hart), what);
-    }
 }
 
 impl sbi::Machine for Service<'_> {
@@ -115,6 +114,15 @@ impl sbi::Machine for Service<'_> {
         match event {
             Event::Cycles => counter(0, Hardware::cycle),
             Event::Instructions => counter(2, Hardware::instret),
+            // The gate reflects most of these, and counts nothing; and a fence that another hart asks
+            // for is one request with those that the monitor itself asks for.
+            Event::MisalignedLoad
+            | Event::MisalignedStore
+            | Event::AccessLoad
+            | Event::AccessStore
+            | Event::IllegalInstruction
+            | Event::SfenceVmaReceived
+            | Event::SfenceVmaAsidReceived => None,
             _ => Some(self.vcpu.events.total(event)),
         }
     }
@@ -164,7 +172,8 @@ impl sbi::Machine for Service<'_> {
             csr::fence_i();
         }
         self.vcpu.events.count(Event::FenceISent);
-        self.machine.ask_others(self.vcpu.index, harts, FENCE_I);
+        self.machine
+            .summon(self.vcpu.index, |hart| harts.contains(hart), FENCE_I);
     }
 
     fn remote_sfence_vma(&mut self, harts: Harts, range: FenceRange, asid: Option<u16>) {
@@ -177,12 +186,15 @@ impl sbi::Machine for Service<'_> {
         match range.pages() {
             None => self.machine.fence(self.vcpu, None, asid),
             Some(pages) => {
-                for page in pages {
-                    self.machine.fence_everywhere(self.vcpu, page, asid);
-                }
+                let dropped = pages
+                    .map(|page| self.machine.shadow.fence(Some(page), asid))
+                    .fold(Dropped::NONE, Dropped::and);
+                self.machine.apply(self.vcpu, dropped);
+                self.machine.offer_context(self.vcpu);
             }
         }
-        self.machine.ask_others(self.vcpu.index, harts, FLUSH);
+        self.machine
+            .summon(self.vcpu.index, |hart| harts.contains(hart), FLUSH);
     }
 
     fn hart_status(&self, hart: usize) -> HartStatus {
@@ -219,8 +231,16 @@ impl sbi::Machine for Service<'_> {
 
     fn console_write(&mut self, bytes: &[u8]) -> usize {
         self.machine.show_output();
-        console::output(self.machine.number, bytes);
-        bytes.len()
+        // A slow line must not keep the hart: what is left is for the guest's next call.
+        let mut written = 0;
+        for piece in bytes.chunks(PIECE) {
+            console::output(self.machine.number, piece);
+            written += piece.len();
+            if Cpu::pending() != 0 {
+                break;
+            }
+        }
+        written
     }
 
     fn console_read(&mut self) -> Option<u8> {

@@ -156,16 +156,24 @@ pub fn is_free() -> bool {
     UART.try_lock().is_some() && TERMINAL.try_lock().is_some()
 }
 
-/// Lets the console be used from a fault in whatever held it.
+/// Prints a line whoever holds the console, without the heap.
 ///
 /// # Safety
-/// What holds it must not go on.
-pub unsafe fn force_unlock() {
-    // SAFETY: the caller's promise.
-    unsafe {
-        UART.force_unlock();
-        TERMINAL.force_unlock();
+/// What holds the console must not go on.
+pub unsafe fn emergency(arguments: fmt::Arguments) {
+    struct Line;
+
+    impl fmt::Write for Line {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            send(text.as_bytes());
+            Ok(())
+        }
     }
+
+    // SAFETY: the caller's promise.
+    unsafe { UART.force_unlock() };
+    // `Line` never fails.
+    let _ = fmt::write(&mut Line, format_args!("\r\npatchvisor: {arguments}\r\n"));
 }
 
 #[doc(hidden)]

@@ -180,11 +180,4 @@ impl Machine {
         self.apply(vcpu, dropped);
         self.offer_context(vcpu);
     }
-
-    /// Carries out a fence of one address that concerns harts in other contexts too.
-    pub fn fence_everywhere(&mut self, vcpu: &mut Vcpu, address: GuestVirt, asid: Option<u16>) {
-        let dropped = self.shadow.fence(Some(address), asid);
-        self.apply(vcpu, dropped);
-        self.offer_context(vcpu);
-    }
 }

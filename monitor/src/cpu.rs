@@ -138,7 +138,7 @@ impl Cpu {
     }
 
     /// The host's interrupts that are pending and enabled.
-    fn pending() -> u64 {
+    pub fn pending() -> u64 {
         csr::read!("sip") & csr::read!("sie")
     }
 
@@ -206,8 +206,10 @@ impl Cpu {
             use isa::csr::sstatus::{MXR, SIE, SPIE, SPP, SUM};
             csr::clear!("sstatus", SPP | SPIE | SIE | SUM | MXR);
         }
+        // The host's devices interrupt the first hart alone.
+        let external = if self.index == 0 { interrupt::SEI } else { 0 };
         // SAFETY: the interrupts that the monitor handles; all arrive while a guest runs, or in `wfi`.
-        unsafe { csr::write!("sie", interrupt::SSI | interrupt::SEI) };
+        unsafe { csr::write!("sie", interrupt::SSI | external) };
         window::enter_own();
         // What the boot root had in larger pages must not stay in the TLB.
         csr::fence_all();

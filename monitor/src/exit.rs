@@ -9,6 +9,7 @@ use isa::decode::{Instruction, decode};
 use mmu::Kind as AccessKind;
 use patch::Kind;
 use patch::block::Exit;
+use sbi::Event;
 use vcpu::{Effect, Mode, Trap};
 
 use super::clock::Hardware;
@@ -27,6 +28,7 @@ impl Machine {
     /// `stval`, if that was a trap.
     pub fn exit(&mut self, vcpu: &mut Vcpu, cause: u64, value: u64) {
         self.statistics.exits += 1;
+        vcpu.events.count(Event::SlowExit);
         self.record(vcpu, cause, value);
         self.follow_context(vcpu);
         match vcpu.block.exit {
@@ -65,17 +67,21 @@ impl Machine {
         }
         if requests & FENCE_I != 0 {
             csr::fence_i();
+            vcpu.events.count(Event::FenceIReceived);
+        }
+        if interrupts & interrupt::SSI != 0 {
+            vcpu.events.count(Event::IpiReceived);
         }
         for source in [interrupt::SSI, interrupt::STI] {
             if interrupts & source != 0 {
                 vcpu.block.hart.set_pending(source, true);
             }
         }
-        if vcpu.index == 0 {
+        if vcpu.index == 0 || self.board_changed {
             self.offer_input();
-            if requests & LOOK != 0 {
-                self.update_clock();
-            }
+        }
+        if vcpu.index == 0 && requests & LOOK != 0 {
+            self.update_clock();
         }
         self.look_at_interrupts(vcpu);
         match self.states[vcpu.index] {
@@ -99,6 +105,8 @@ impl Machine {
             }
         }
         self.states[vcpu.index] = State::Started;
+        // A hart that has just started has no interrupt pending yet.
+        self.look_at_interrupts(vcpu);
         self.leave(vcpu);
         if requests & FLUSH != 0 {
             self.offer_context(vcpu);
@@ -125,6 +133,7 @@ impl Machine {
     fn leave(&mut self, vcpu: &mut Vcpu) {
         if let Some(interrupt) = vcpu.block.hart.pending_interrupt() {
             self.statistics.interrupts += 1;
+            vcpu.events.count(Event::Interrupt);
             vcpu.block.hart.take_trap(Trap::interrupt(interrupt));
         }
         vcpu.block.update_pending();

@@ -48,11 +48,17 @@ fn panic(info: &PanicInfo) -> ! {
     let work = cpu.zip(system::try_get());
     // A leaf lock that stays taken is this hart's own, and what it protects is half changed.
     let is_whole = work.is_some_and(|(_, system)| leaf_locks_are_free(system));
-    if !is_whole {
-        // SAFETY: this hart may hold the console's locks and will not go on.
-        unsafe { console::force_unlock() };
-    }
     if FAULTS.fetch_add(1, Ordering::SeqCst) >= MOST_FAULTS {
+        power_off(false);
+    }
+    if work.is_some() && !is_whole {
+        // Neither the heap nor the console may be used as usual.
+        // SAFETY: this hart may hold the console's lock and will not go on.
+        unsafe {
+            console::emergency(format_args!(
+                "error: the monitor has a bug and stops: {info}"
+            ))
+        };
         power_off(false);
     }
     match info.location() {
@@ -74,11 +80,20 @@ fn panic(info: &PanicInfo) -> ! {
 /// Faults after which the monitor stops, whatever they were.
 const MOST_FAULTS: usize = 16;
 
-/// How often a lock is tried before it is taken to be held by whoever had the fault.
-const TRIES: usize = 1 << 20;
+/// How long a lock is tried before it is taken to be held by whoever had the fault, in seconds: a hart
+/// may be sending a long text on a slow line.
+const PATIENCE: u64 = 2;
 
 fn leaf_locks_are_free(system: &System) -> bool {
-    let is_free = |lock: &dyn Fn() -> bool| (0..TRIES).any(|_| lock());
+    let end = csr::time().saturating_add(PATIENCE * system.clock.timebase);
+    let is_free = |lock: &dyn Fn() -> bool| loop {
+        if lock() {
+            return true;
+        }
+        if csr::time() > end {
+            return false;
+        }
+    };
     is_free(&|| system.scheduler.try_lock().is_some())
         && is_free(&console::is_free)
         && is_free(&heap::is_free)

@@ -272,7 +272,7 @@ vu_fill:
 # Drops the leaf of address t1 under the root at t2; leaves for fence_slow where an entry on the
 # way has one of the \slow bits, or the leaf is a superpage. The window's entries are among the
 # slow ones: they have G, which the guest's never have. t5 = direct map; clobbers t3, t4, t6.
-.macro drop_leaf slow
+.macro drop_leaf slow, shared
   ld t4, {root_shift}(t0)
 1:
   srl t3, t1, t4
@@ -295,7 +295,17 @@ vu_fill:
 2:
   addi t4, t4, -12
   bnez t4, fence_slow
+.if \shared
+  .option push
+  .option arch, +a
+  lr.d t4, (t2)                         # another hart may put another leaf there
+  bne t4, t3, fence_slow
+  sc.d t4, zero, (t2)
+  .option pop
+  bnez t4, fence_slow
+.else
   sd zero, 0(t2)
+.endif
   sfence.vma t1, zero
 3:
 .endm
@@ -312,6 +322,7 @@ vu_fill:
   ld t4, {filling}(t0)
   fence rw, rw                          # the guest's stores before the look at the flag
   ld t4, 0(t4)
+  fence r, rw                           # and that look before the walk
   bnez t4, fence_slow
 .endif
   ld t4, {root_shift}(t0)               # is the address sign-extended from its top bit?
@@ -322,12 +333,12 @@ vu_fill:
   beqz t3, fence_slow
   ld t5, {direct_map}(t0)
   ld t2, {root}(t0)
-  drop_leaf {pieces_or_execute}
+  drop_leaf {pieces_or_execute}, \shared
   ld t2, {satp_vu}(t0)
   slli t2, t2, 20
   srli t2, t2, 8
   add t2, t2, t5
-  drop_leaf {pieces}
+  drop_leaf {pieces}, \shared
 .if \shared
   sfence.vma t1, zero
 .endif
@@ -449,6 +460,8 @@ monitor_trap:
 # Goes on with a fresh stack: a0 = stack pointer, a1 = the function to call, a2 = its argument.
 .globl restart
 restart:
+  li t0, 0x100                          # a trap may have come from S-mode; no sret returns there
+  csrc sstatus, t0
   mv sp, a0
   mv a0, a2
   jr a1

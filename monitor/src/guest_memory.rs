@@ -73,6 +73,24 @@ impl GuestRam {
         true
     }
 
+    /// Writes the low `size` bytes of `value` at once; nothing where that is not RAM, or `size` is not 1, 4
+    /// or 8, or `at` no multiple of it.
+    pub fn store(&self, at: GuestPhys, value: u64, size: usize) {
+        let aligned = size.is_power_of_two() && at.is_aligned(size as u64);
+        let Some(to) = self.pointer(at, size as u64).filter(|_| aligned) else {
+            return;
+        };
+        // SAFETY: aligned RAM of the guest, which no Rust object lies in.
+        unsafe {
+            match size {
+                1 => to.write_volatile(value as u8),
+                4 => to.cast::<u32>().write_volatile(value as u32),
+                8 => to.cast::<u64>().write_volatile(value),
+                _ => {}
+            }
+        }
+    }
+
     /// Writes zeroes; false, and nothing written, when not all of the place is RAM.
     pub fn zero(&self, at: GuestPhys, size: u64) -> bool {
         let Some(to) = self.pointer(at, size) else {

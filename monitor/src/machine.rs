@@ -409,7 +409,7 @@ impl Machine {
     }
 
     /// Loads the kernel and makes the first hart what it is at power-on; the others are stopped.
-    pub fn power_on(&mut self, vcpu: &mut Vcpu) -> Result<(), String> {
+    pub fn power_on(&mut self) -> Result<(), String> {
         let name = self.description.kernel.clone();
         let kernel = self.file(&name)?;
         let kernel = bundle::kernel::parse(kernel, RAM_BASE.0)
@@ -463,7 +463,8 @@ impl Machine {
             address: GuestPhys(kernel.entry),
             opaque: self.tree_at.0,
         };
-        self.start(vcpu, start);
+        // On the host hart that runs it, and after what it may have left the guest for in its last life.
+        self.states[0] = State::StartPending(start);
         Ok(())
     }
 
@@ -508,6 +509,7 @@ impl Machine {
     pub fn update_clock(&mut self) {
         let clock = &system::get().clock;
         clock.show(&mut self.board);
+        self.board_changed = true;
         let alarm = clock.ticks_until(self.board.next_alarm());
         let door = &self.doorbells[0];
         if door.set_alarm(alarm) {
@@ -551,8 +553,7 @@ impl Machine {
     /// Stores to guest memory for the SBI. Code that is patched does not lie there: if it does, what was
     /// executed before is executed on.
     fn store(&self, store: sbi::Store) {
-        self.ram
-            .write(store.at, &store.value.to_le_bytes()[..store.size]);
+        self.ram.store(store.at, store.value, store.size);
     }
 
     /// Does what a device asks for.

@@ -1,12 +1,13 @@
 //! Patches of a running machine: placed, dropped, recycled.
 
-use isa::address::{GuestPhys, GuestVirt};
+use isa::address::{GuestPhys, GuestVirt, PAGE_SIZE};
 use isa::csr::{self as numbers, Exception};
 use isa::decode::{CsrOp, Instruction, Source, decode};
 use isa::satp::Satp;
 use mmu::{Access, Dropped, Kind as AccessKind, walk_with};
 use patch::pages::Mappings;
 use patch::{Kind, Placed};
+use sbi::Event;
 use vcpu::Trap;
 
 use super::csr;
@@ -40,12 +41,12 @@ impl Machine {
             if self.ram.bytes(address).map(u32::from_le_bytes) != Some(word) {
                 return;
             }
-            if self.patcher.borrow().pages().copy(address).is_some() {
-                // Harts that run in the copy might fetch one half of the instruction and the other of
-                // the patch. In a copy that is new nobody runs.
-                self.summon(vcpu.index, |_| true, FENCE_I);
-            }
-            let placed = self.patcher.borrow_mut().place(address, instruction, word);
+            // Harts that run in the copy might fetch one half of the instruction and the other of the
+            // patch; and where a copy was before, harts may have its instructions cached.
+            let stop_others = || self.summon(vcpu.index, |_| true, FENCE_I);
+            let mut patcher = self.patcher.borrow_mut();
+            let placed = patcher.place(address, instruction, word, stop_others);
+            drop(patcher);
             match placed {
                 Ok(Placed::Writable) => self.protect_all(vcpu),
                 Ok(placed) => break placed,
@@ -61,6 +62,9 @@ impl Machine {
                 }
             }
         };
+        if matches!(placed, Placed::Patched { .. }) {
+            vcpu.events.count(Event::Patch);
+        }
         match placed {
             // A context still maps the original here.
             Placed::Patched { new_copy: true } | Placed::Served => {
@@ -117,10 +121,13 @@ impl Machine {
         let satp = Satp(vcpu.block.hart.satp);
         let at = GuestVirt(vcpu.block.hart.pc);
         let walked = walk_with(&self.ram, self.walk_options, satp, at, access);
-        let (Ok(translation), Ok(word)) = (walked, self.fetch(vcpu)) else {
+        let address = walked.ok().map(|translation| translation.address);
+        // One walk: another hart may change the tables meanwhile. Nothing that is patched straddles.
+        let Some((address, word)) =
+            address.and_then(|address| Some((address, self.word(address)?)))
+        else {
             return self.deliver(vcpu, Trap::exception(Exception::Breakpoint, value));
         };
-        let address = translation.address;
         match decode(word) {
             Some(Instruction::Ebreak) => {
                 self.deliver(vcpu, Trap::exception(Exception::Breakpoint, value));
@@ -130,15 +137,34 @@ impl Machine {
                     self.statistics.trapped(Kind::of(&instruction));
                 }
             }
+            // Its second half is in another page.
+            _ if self.fetch(vcpu) == Ok(EBREAK) => {
+                self.deliver(vcpu, Trap::exception(Exception::Breakpoint, value));
+            }
             _ => {
                 // The guest has changed the instruction since the hart fetched it, or it has jumped to
                 // the payload of a patch. Either way it executes what it has there itself.
                 self.drop_copy(vcpu, address);
+                let dropped = self.shadow.drop_execute(vcpu.index, at);
+                self.apply(vcpu, dropped);
+                csr::fence_address(at.0);
                 csr::fence_i();
             }
         }
     }
+
+    /// The instruction at `address`; only its first half where the second is in another page.
+    fn word(&self, address: GuestPhys) -> Option<u32> {
+        if address.offset() > PAGE_SIZE - 4 {
+            let half = self.ram.bytes(address).map(u16::from_le_bytes)?;
+            return Some(half.into());
+        }
+        self.ram.bytes(address).map(u32::from_le_bytes)
+    }
 }
+
+/// `ebreak`, volume I, "Environment Call and Breakpoints".
+const EBREAK: u32 = 0x0010_0073;
 
 /// Whether the instruction may change `sstatus.SUM`, which routines do not enforce. Immediates do not
 /// reach it.

@@ -95,6 +95,7 @@ fn enter(cpu: &'static Cpu, vm: &'static Vm, index: usize) -> Option<*mut u8> {
         if try_enter(cpu, door) {
             return Some(cache);
         }
+        cpu.serve_interrupts();
         if cpu.must_choose() || system::get().has_commands() {
             // It stays ready.
             return None;

@@ -25,12 +25,12 @@ const REGISTERS: [&str; 32] = [
 pub fn carry_out(system: &'static System, cpu: &Cpu, command: Command) {
     let answer = match command {
         Command::Vms => list(system),
-        Command::Stats(vm) => statistics(system, cpu, &system.vms[vm]),
+        Command::Stats(vm) => statistics(cpu, &system.vms[vm]),
         Command::Pause(vm) => pause(system, &system.vms[vm]),
         Command::Resume(vm) => resume(system, &system.vms[vm]),
         Command::Stop(vm) => end(system, cpu, &system.vms[vm], End::PowerOff(0)),
         Command::Reset(vm) => end(system, cpu, &system.vms[vm], End::Reset),
-        Command::Dump(vm) => dump(system, cpu, &system.vms[vm]),
+        Command::Dump(vm) => dump(cpu, &system.vms[vm]),
         Command::Trace { on, vm } => trace(system, cpu, on, vm),
         Command::PowerOff => {
             say!("the shell powers off");
@@ -84,8 +84,7 @@ fn with_stopped(vm: &Vm, cpu: &Cpu, work: impl FnOnce(&mut Machine) -> String) -
     .unwrap_or_else(|| format!("{} is dead: the monitor had a fault in it", vm.name))
 }
 
-fn statistics(system: &System, cpu: &Cpu, vm: &'static Vm) -> String {
-    let _ = system;
+fn statistics(cpu: &Cpu, vm: &'static Vm) -> String {
     with_stopped(vm, cpu, |machine| {
         let harts = 0..machine.doorbells.len();
         // SAFETY: the lock is held and no hart is in the guest.
@@ -120,8 +119,7 @@ fn end(system: &System, cpu: &Cpu, vm: &'static Vm, end: End) -> String {
     String::new()
 }
 
-fn dump(system: &System, cpu: &Cpu, vm: &'static Vm) -> String {
-    let _ = system;
+fn dump(cpu: &Cpu, vm: &'static Vm) -> String {
     with_stopped(vm, cpu, |machine| {
         let mut text = String::new();
         for index in 0..machine.doorbells.len() {

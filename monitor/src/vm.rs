@@ -84,15 +84,14 @@ impl Vm {
 
     /// Starts the machine for the first time.
     pub fn power_on(&self, cpu: &Cpu) -> Result<(), String> {
-        let started = self.with(cpu, |machine| {
-            // SAFETY: the lock is held, and nothing runs yet.
-            machine.power_on(unsafe { self.vcpu(0) })
-        });
-        started.unwrap_or(Ok(()))
+        self.with(cpu, Machine::power_on).unwrap_or(Ok(()))
     }
 
     /// Ends the machine or starts it again. No reference to one of its harts may be left.
     pub fn finish(&self, machine: &mut Machine, end: End) {
+        if !system::get().is_alive(self.number) {
+            return;
+        }
         // No hart has this index: all of them leave.
         machine.summon(usize::MAX, |_| true, FLUSH);
         machine.show_output();
@@ -142,7 +141,7 @@ impl Vm {
             unsafe { self.vcpu(index) }.reset();
         }
         first.reset();
-        machine.power_on(first)?;
+        machine.power_on()?;
         self.doorbells[0].ask(LOOK);
         Ok(())
     }

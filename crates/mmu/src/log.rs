@@ -13,7 +13,7 @@ use crate::around::GROUP;
 use crate::entry::Owner;
 use crate::fence::Extent;
 use crate::flush::{Dropped, Flush};
-use crate::shadow::{BARE, Shadow, SwitchError, Switched, shared_index};
+use crate::shadow::{BARE, Shadow, SwitchError, Switched, found_by, shared_index};
 use alloc::boxed::Box;
 use isa::address::{GuestVirt, PAGE_SIZE};
 use isa::satp::Satp;
@@ -122,7 +122,7 @@ impl Shadow {
     ///
     /// When there is no such hart.
     pub fn follow(&mut self, hart: usize, satp: Satp) -> Option<()> {
-        let slot = self.contexts.find(satp)?;
+        let slot = self.contexts.find(found_by(satp))?;
         if slot != self.current[hart] {
             self.enter(hart, slot);
         }

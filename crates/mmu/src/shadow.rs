@@ -171,6 +171,14 @@ const UPPER: usize = ENTRIES / 2;
 /// applies to it: there are no tables that it could be out of step with.
 pub(crate) const BARE: Satp = Satp(0);
 
+/// The `satp` that a context is found by.
+pub(crate) fn found_by(satp: Satp) -> Satp {
+    match Paging::of(satp) {
+        Some(Paging::Bare) => BARE,
+        _ => satp,
+    }
+}
+
 impl Shared {
     /// The entry of the roots in `slot` of the upper half.
     pub(crate) fn top(&self, slot: usize) -> Pte {
@@ -326,11 +334,7 @@ impl Shadow {
     /// When there is no such hart.
     pub fn switch(&mut self, hart: usize, satp: Satp) -> Result<Switched, SwitchError> {
         let paging = Paging::of(satp).ok_or(SwitchError::Reserved)?;
-        let satp = if paging == Paging::Bare {
-            Satp(0)
-        } else {
-            satp
-        };
+        let satp = found_by(satp);
         let from = self.current[hart];
         let to = match self.contexts.find(satp) {
             Some(slot) => slot,

@@ -79,12 +79,15 @@ impl<X: ExecutableMemory, M: Memory> Patcher<X, M> {
         }
     }
 
-    /// Patches the instruction `word` that was executed in VS at guest-physical `at`.
+    /// Patches the instruction `word` that was executed in VS at guest-physical `at`. When
+    /// `before_writing` has returned, no other hart executes in the copy until it has executed
+    /// `fence.i`, and none does before this returns.
     pub fn place(
         &mut self,
         at: GuestPhys,
         instruction: &Instruction,
         word: u32,
+        before_writing: impl FnOnce(),
     ) -> Result<Placed, Full> {
         if at.offset() > PAGE_SIZE - 4 {
             // The second halfword lies in another page, which may be mapped, written and dropped
@@ -127,6 +130,7 @@ impl<X: ExecutableMemory, M: Memory> Patcher<X, M> {
         if new_copy {
             self.pages.set_copy(at, copy);
         }
+        before_writing();
         // The break first: whoever meets it before the payload finds no registered value.
         self.memory.write(site, Patch::BREAK);
         self.memory.write(site.add(2), value);

@@ -161,7 +161,7 @@ impl Setup {
 
     pub fn place(&mut self, at: GuestPhys, word: u32) -> Result<Placed, Full> {
         let instruction = decode(word).expect("an instruction that the monitor knows");
-        self.patcher.place(at, &instruction, word)
+        self.patcher.place(at, &instruction, word, || ())
     }
 
     /// Places a patch that must succeed.
