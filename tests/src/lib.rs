@@ -12,6 +12,7 @@
 pub mod artefacts;
 pub mod bad_input;
 pub mod counts;
+pub mod faults;
 pub mod hostile;
 pub mod kernels;
 pub mod linux;

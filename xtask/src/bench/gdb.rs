@@ -1,4 +1,4 @@
-//! A client of QEMU's gdb server, for one purpose: changing a CSR of the machine at a certain moment.
+//! A client of QEMU's gdb server, for changing registers of the machine at a certain moment.
 //!
 //! The GDB Remote Serial Protocol is described in the GDB manual, appendix E. QEMU tells which number
 //! a CSR has as a register in its target description.
@@ -35,6 +35,30 @@ pub fn delegate_illegal_instructions(socket: &Path, address: u64) -> Result<()> 
         client.read(register)? == value,
         "medeleg does not keep {value:#x}"
     );
+    client.detach()
+}
+
+/// Lets a machine that waits (`-S`) run until it has reached `address` so many times, and has it go on at
+/// `target` instead.
+///
+/// # Errors
+/// When QEMU does not answer as it should, or the address is not reached.
+pub fn derail(socket: &Path, address: u64, times: usize, target: u64) -> Result<()> {
+    /// `pc`, in QEMU's target description for RISC-V.
+    const PC: u32 = 32;
+    let mut client = Client::connect(socket)?;
+    for time in 0..times {
+        if time > 0 {
+            // Over the instruction where the machine stands.
+            let stop = client.ask("s")?;
+            ensure!(
+                stop.starts_with('T') || stop.starts_with('S'),
+                "no step: {stop:?}"
+            );
+        }
+        client.run_to(address)?;
+    }
+    client.write(PC, target)?;
     client.detach()
 }
 

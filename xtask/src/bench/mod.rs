@@ -6,7 +6,7 @@
 //! the time, and under QEMU's `-icount` for the number of instructions.
 
 pub mod counts;
-mod gdb;
+pub mod gdb;
 mod linux;
 mod report;
 mod run;
