@@ -8,6 +8,8 @@
  * counts, for the host has other things to do too. A first batch, which is not counted, finds everything cold. Under QEMU's
  * -icount shift=0 a nanosecond is an instruction.
  *
+ * On a machine with several harts it measures the parallel work alone, which wants them.
+ *
  * Arguments (after "--" on the kernel's command line): the batches to run at most, and words of
  * which a measurement's name must contain one.
  */
@@ -34,6 +36,10 @@ enum {
     LEAST = 2,
     COPIED = 64 * 1024,
     LOOP = 1000,
+    /* The parallel work: so many parts with a barrier after each, of so many steps that the workers share. */
+    PARTS = 8,
+    STEPS = 64,
+    WORKERS = 2,
 };
 
 static uint64_t now(void)
@@ -225,21 +231,86 @@ static uint64_t integer_loop(unsigned count)
     return now() - start;
 }
 
+static struct {
+    unsigned workers;
+    pthread_barrier_t barrier;
+    pthread_mutex_t lock;
+    uint64_t sum;
+} job = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* A share of each part: computing, copying, and adding up under a lock. */
+static void *work(void *share)
+{
+    static char *memory[WORKERS][2];
+    char **own = memory[(uintptr_t)share];
+    uint64_t value = 88172645463325252u;
+    for (int i = 0; i < 2; i++)
+        if (!own[i])
+            own[i] = memset(pages(COPIED / PAGE), 1, COPIED);
+    for (unsigned part = 0; part < PARTS; part++) {
+        for (unsigned left = STEPS / job.workers; left; left--) {
+            for (unsigned step = 0; step < 16 * LOOP; step++) {
+                value ^= value << 13, value ^= value >> 7, value ^= value << 17;
+                __asm__ volatile("" : "+r"(value));
+            }
+            memcpy(own[0], own[1], COPIED);
+            __asm__ volatile("" ::: "memory");
+            pthread_mutex_lock(&job.lock);
+            job.sum += value;
+            pthread_mutex_unlock(&job.lock);
+        }
+        pthread_barrier_wait(&job.barrier);
+    }
+    return NULL;
+}
+
+/* The same work whatever the workers. */
+static uint64_t parallel(unsigned count, unsigned workers)
+{
+    pthread_t thread[WORKERS];
+    job.workers = workers;
+    must(!pthread_barrier_init(&job.barrier, NULL, workers), "pthread_barrier_init");
+    uint64_t start = now();
+    while (count--) {
+        for (uintptr_t i = 1; i < workers; i++)
+            must(!pthread_create(&thread[i], NULL, work, (void *)i), "pthread_create");
+        work((void *)0);
+        for (unsigned i = 1; i < workers; i++)
+            pthread_join(thread[i], NULL);
+    }
+    uint64_t time = now() - start;
+    pthread_barrier_destroy(&job.barrier);
+    return time;
+}
+
+static uint64_t parallel_1(unsigned count)
+{
+    return parallel(count, 1);
+}
+
+static uint64_t parallel_2(unsigned count)
+{
+    return parallel(count, 2);
+}
+
 static const struct {
     const char *name;
     unsigned count, batches;
     uint64_t (*batch)(unsigned count);
+    int parallel;
 } measurements[] = {
-    { "linux-getpid", 2000, 60, system_call },
-    { "linux-pipe-round-trip", 100, 60, pipe_round_trip },
-    { "linux-fork-exit", 5, 60, fork_exit },
-    { "linux-fork-exec", 3, 60, fork_exec },
-    { "linux-page-fault", 256, 60, page_fault },
-    { "linux-mmap-touch-munmap", 200, 60, map_touch_unmap },
-    { "linux-signal", 300, 60, signal_handled },
-    { "linux-futex-ping-pong", 100, 60, futex_ping_pong },
-    { "linux-copy-64k", 100, 200, memory_copy },
-    { "linux-integer-loop-1000", 300, 200, integer_loop },
+    { "linux-parallel-1", 1, 20, parallel_1, 1 },
+    { "linux-parallel-2", 1, 20, parallel_2, 1 },
+    { "linux-getpid", 2000, 60, system_call, 0 },
+    { "linux-pipe-round-trip", 100, 60, pipe_round_trip, 0 },
+    { "linux-fork-exit", 5, 60, fork_exit, 0 },
+    { "linux-fork-exec", 3, 60, fork_exec, 0 },
+    { "linux-page-fault", 256, 60, page_fault, 0 },
+    { "linux-mmap-touch-munmap", 200, 60, map_touch_unmap, 0 },
+    { "linux-signal", 300, 60, signal_handled, 0 },
+    { "linux-futex-ping-pong", 100, 60, futex_ping_pong, 0 },
+    { "linux-copy-64k", 100, 200, memory_copy, 0 },
+    { "linux-integer-loop-1000", 300, 200, integer_loop, 0 },
 };
 
 static int chosen(const char *name, int words, char **word)
@@ -256,12 +327,13 @@ int main(int argc, char **argv)
         return 0;
     setvbuf(stdout, NULL, _IOLBF, 0);
     unsigned most = argc > 1 ? atoi(argv[1]) : 1000;
+    int several = sysconf(_SC_NPROCESSORS_ONLN) > 1;
     printf("\nlinux benchmarks begin\n");
     for (unsigned i = 0; i < sizeof measurements / sizeof *measurements; i++) {
         const char *name = measurements[i].name;
         unsigned count = measurements[i].count;
         uint64_t least = UINT64_MAX, total = 0;
-        if (!chosen(name, argc - 2, argv + 2))
+        if (measurements[i].parallel != several || !chosen(name, argc - 2, argv + 2))
             continue;
         measurements[i].batch(count);
         for (unsigned done = 0; done < measurements[i].batches && done < most; done++) {

@@ -31,6 +31,13 @@ const PROGRAM_MEMORY: u64 = 128 << 20;
 /// the boot disturbs the first ones.
 const MANY_BATCHES: u32 = 1000;
 const FEW_BATCHES: u32 = 20;
+/// The small guest that measures what one hart asks of another. Nothing is pinned of it: how many
+/// instructions that takes depends on who runs when.
+const SMP_PROGRAM: &str = "bench_smp";
+/// How many harts the guests have in which several work.
+const SMP_HARTS: u32 = 2;
+/// The ways to run them. Which exceptions are delegated is changed on one hart only.
+const SMP_WAYS: [Way; 3] = [Way::Native, Way::Trap, Way::Break];
 /// A word that no measurement's name contains.
 const NOTHING: &str = "nothing";
 /// How often the time is measured; the shortest counts.
@@ -74,16 +81,26 @@ pub fn bench(options: &Options) -> Result<()> {
     let monitor = build::monitor()?;
     let guests = build::guests()?;
     let mut report = Report::default();
-    for name in counts::programs() {
-        let path = guests
+    let path = |name: &str| {
+        let found = guests
             .iter()
-            .find(|path| path.file_name().is_some_and(|file| file == name))
-            .with_context(|| format!("the build made no guest {name}"))?;
-        program(options, &monitor, path, &mut report)?;
+            .find(|path| path.file_name().is_some_and(|file| file == name));
+        found.with_context(|| format!("the build made no guest {name}"))
+    };
+    for name in counts::programs() {
+        program(options, &monitor, path(name)?, &Way::ALL, 1, &mut report)?;
     }
+    let smp = path(SMP_PROGRAM)?;
+    program(options, &monitor, smp, &SMP_WAYS, SMP_HARTS, &mut report)?;
     let directory = tempfile::tempdir()?;
     let guest = linux::guest(&directory.path().join("initrd.img"))?;
-    linux(options, &monitor, &guest, &mut report)?;
+    // What the firmware's detour costs has been shown.
+    let ways = [Way::Native, Way::Trap, Way::BreakFrame, Way::Break];
+    linux(options, &monitor, &guest, &ways, &mut report)?;
+    let mut parallel = guest.clone();
+    parallel.vm.vcpus = SMP_HARTS;
+    linux(options, &monitor, &parallel, &SMP_WAYS, &mut report)?;
+    report.find_speed_ups();
     let all = options.filter.is_none();
     let served = if all && (!options.json || options.check) {
         served(&monitor, &guest)?
@@ -125,21 +142,34 @@ impl Options {
     }
 }
 
-/// A small guest in all ways.
-fn program(options: &Options, monitor: &Path, path: &PathBuf, report: &mut Report) -> Result<()> {
+/// A small guest in some ways.
+fn program(
+    options: &Options,
+    monitor: &Path,
+    path: &PathBuf,
+    ways: &[Way],
+    harts: u32,
+    report: &mut Report,
+) -> Result<()> {
     let mut guest = Guest::new(path);
+    guest.vm.vcpus = harts;
     guest.vm.memory = PROGRAM_MEMORY;
     guest.vm.statistics = false;
-    measure(options, &Way::ALL, report, |way, clock| {
+    measure(options, ways, report, |way, clock| {
         let outcome = announced(monitor, &guest, way, clock)?;
         Ok(run::program_results(&outcome))
     })
 }
 
-/// Debian's kernel in all ways but the delegated one: what the firmware's detour costs has been shown.
-fn linux(options: &Options, monitor: &Path, guest: &Guest, report: &mut Report) -> Result<()> {
-    let ways = [Way::Native, Way::Trap, Way::BreakFrame, Way::Break];
-    measure(options, &ways, report, |way, clock| {
+/// Debian's kernel in some ways.
+fn linux(
+    options: &Options,
+    monitor: &Path,
+    guest: &Guest,
+    ways: &[Way],
+    report: &mut Report,
+) -> Result<()> {
+    measure(options, ways, report, |way, clock| {
         let batches = match clock {
             Clock::Time if !options.quick => MANY_BATCHES,
             _ => FEW_BATCHES,

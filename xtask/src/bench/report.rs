@@ -8,6 +8,22 @@ use serde::Serialize;
 pub struct Report {
     /// In the order they were measured: by name, then by mode.
     pub rows: Vec<Row>,
+    /// How the same work gets on with more workers; absent where none was measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub speed_ups: Vec<SpeedUp>,
+}
+
+/// The times of the rows `NAME-1` and `NAME-2` compared.
+#[derive(Clone, Debug, Serialize)]
+pub struct SpeedUp {
+    /// What was measured, without the number of workers.
+    pub name: String,
+    /// How it ran, as in [`Row`].
+    pub mode: &'static str,
+    /// How many workers there are where they are more.
+    pub workers: u32,
+    /// How many times faster they are than one.
+    pub speed_up: f64,
 }
 
 /// One thing measured in one mode.
@@ -80,6 +96,25 @@ impl Report {
         }
     }
 
+    /// Fills in [`Self::speed_ups`] from the rows.
+    pub fn find_speed_ups(&mut self) {
+        let time = |name: &str, mode| {
+            let row = |row: &&Row| row.name == name && row.mode == mode;
+            self.rows.iter().find(row)?.ns
+        };
+        let speed_up = |row: &Row| {
+            let name = row.name.strip_suffix("-2")?;
+            let one = time(&format!("{name}-1"), row.mode);
+            Some(SpeedUp {
+                name: name.to_owned(),
+                mode: row.mode,
+                workers: 2,
+                speed_up: ratio(one, row.ns)?,
+            })
+        };
+        self.speed_ups = self.rows.iter().filter_map(speed_up).collect();
+    }
+
     /// The row of a thing in a mode.
     pub fn row(&self, name: &str, way: Way) -> Option<&Row> {
         self.rows
@@ -146,6 +181,21 @@ mod tests {
             column.add_times([("a".to_owned(), time)].into());
         }
         assert_eq!(column.times["a"], 2.0);
+    }
+
+    #[test]
+    fn two_workers_are_compared_with_one_in_the_same_mode() {
+        let mut report = Report::default();
+        for (name, ns) in [("work-1", 30.0), ("work-2", 20.0)] {
+            let mut column = column(Way::Break, ns, 1.0);
+            column.times = [(name.to_owned(), ns)].into();
+            report.add(&[name.to_owned()], &[column]);
+        }
+        report.find_speed_ups();
+        let found = &report.speed_ups[0];
+        assert_eq!((found.name.as_str(), found.mode), ("work", "break"));
+        assert_eq!((found.workers, found.speed_up), (2, 1.5));
+        assert_eq!(report.speed_ups.len(), 1);
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub enum Clock {
     Instructions,
 }
 
-/// Runs a guest to its end.
+/// Runs a guest to its end, on as many harts as it has.
 ///
 /// # Errors
 /// When it does not power off by itself.
@@ -81,7 +81,7 @@ pub fn run(monitor: &Path, guest: &Guest, way: Way, clock: Clock) -> Result<Outc
             guest.vm.mode = mode;
             let bundle = directory.path().join("bundle");
             std::fs::write(&bundle, guest.pack()?).context("writing the bundle")?;
-            guest::machine(monitor, &bundle)?
+            guest::machine(monitor, &bundle)?.harts(guest.vm.vcpus)
         }
     }
     .no_reboot()

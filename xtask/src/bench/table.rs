@@ -19,6 +19,12 @@ pub fn render(report: &Report, served: &[(String, Stats)], targets: &[Target]) -
          Ratios of these times:\n\n{}",
         ratios(report)
     );
+    if !report.speed_ups.is_empty() {
+        text.push_str(&format!(
+            "\nHow many times faster more workers are than one:\n\n{}",
+            speed_ups(report)
+        ));
+    }
     for (what, stats) in served {
         text.push_str(&format!(
             "\n{what} by break patch: {} sites, {} routines, {} privileged instructions:\n\n{}",
@@ -68,6 +74,20 @@ fn ratios(report: &Report) -> String {
             ratio(Way::Trap, Way::Break),
             ratio(Way::TrapDelegated, Way::Break),
             ratio(Way::BreakFrame, Way::Break),
+        ]);
+    }
+    align(&rows)
+}
+
+/// One row for each mode.
+fn speed_ups(report: &Report) -> String {
+    let mut rows = vec![header(["mode", "workers", "speed-up"])];
+    for found in &report.speed_ups {
+        rows.push(vec![
+            found.name.clone(),
+            found.mode.to_owned(),
+            found.workers.to_string(),
+            figure(found.speed_up),
         ]);
     }
     align(&rows)

@@ -16,6 +16,14 @@ const PATCHED_SHARE: f64 = 0.99;
 const EQUAL: f64 = 1.05;
 const EQUAL_NS: f64 = 2.0;
 
+/// Two workers are to be faster than one with patches where they are natively by this much: where the
+/// machine has two processors to spare.
+const SPEED_UP: f64 = 1.0;
+const NATIVE_SPEED_UP: f64 = 1.5;
+
+/// Measurements of several harts, by how their names begin. What the host's scheduler does to them
+/// is more than the modes differ.
+const SEVERAL_HARTS: [&str; 2] = ["remote-", "linux-parallel-"];
 /// Measurements that no mode may change.
 const UNPRIVILEGED_ROWS: [&str; 2] = ["linux-copy-64k", "linux-integer-loop-1000"];
 
@@ -82,14 +90,27 @@ pub fn targets(report: &Report, served: &[(String, Stats)]) -> Vec<Target> {
         targets.push(Target::at_least(what, stats.patched_share(), PATCHED_SHARE));
     }
     targets.extend(slower(report));
+    targets.extend(speed_up(report));
     targets
+}
+
+/// Whether two workers are faster than one, if they can be.
+fn speed_up(report: &Report) -> Option<Target> {
+    let of = |way: Way| {
+        let mut all = report.speed_ups.iter();
+        Some(all.find(|found| found.mode == way.name())?.speed_up)
+    };
+    let found = of(Way::Break)?;
+    let what = "two parallel workers with patches: speed-up";
+    (of(Way::Native)? >= NATIVE_SPEED_UP).then(|| Target::at_least(what, found, SPEED_UP))
 }
 
 /// Whether anything takes longer with patches than without.
 fn slower(report: &Report) -> Option<Target> {
     let mut compared = 0;
     let mut found = Vec::new();
-    for name in report.names() {
+    let several = |name: &str| SEVERAL_HARTS.iter().any(|start| name.starts_with(start));
+    for name in report.names().into_iter().filter(|name| !several(name)) {
         let time = |way| report.row(name, way).and_then(|row| row.ns);
         let (Some(patched), Some(trapped)) = (time(Way::Break), time(Way::Trap)) else {
             continue;
@@ -159,6 +180,25 @@ mod tests {
         let targets = targets(&report("wfi", &ways), &[]);
         assert_eq!(targets[0].found, "wfi 1.10x");
         assert!(!targets[0].met);
+    }
+
+    #[test]
+    fn two_workers_must_be_faster_only_where_they_are_natively() {
+        let run = |native, patched| {
+            let mut all = Report::default();
+            for (name, native, patched) in [
+                ("linux-parallel-1", 100.0, 100.0),
+                ("linux-parallel-2", native, patched),
+            ] {
+                let ways = [(Way::Native, native, 1.0), (Way::Break, patched, 1.0)];
+                all.rows.extend(report(name, &ways).rows);
+            }
+            all.find_speed_ups();
+            verdicts(&all)
+        };
+        assert_eq!(run(55.0, 60.0), [true]);
+        assert_eq!(run(55.0, 110.0), [false]);
+        assert!(run(90.0, 110.0).is_empty());
     }
 
     #[test]
