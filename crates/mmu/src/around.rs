@@ -12,7 +12,7 @@ use isa::address::{GuestPhys, GuestVirt, PAGE_SIZE};
 use isa::pte::Pte;
 
 /// Leaves that are looked at together: as many bytes of the guest's table as two cache lines have.
-pub(crate) const GROUP: usize = 8;
+const GROUP: usize = 8;
 
 impl Shadow {
     /// Maps the neighbours of a page of 4 KiB that [`Shadow::fill`] has just mapped, as far as the

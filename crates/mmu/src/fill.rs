@@ -154,8 +154,9 @@ impl Shadow {
     /// [`walk()`](crate::walk()) has found to be allowed and translated to `translation`.
     ///
     /// With several harts, whatever locks the shadow must be held from before that walk: a fence
-    /// between the two would come too early for what is filled here. For fences that other harts
-    /// carry out without the lock see [`Shadow::unfill`].
+    /// between the two would come too early for what is filled here. Fences that other harts
+    /// carry out without the lock must wait from before that walk until [`Shadow::fill_around`] is
+    /// over.
     ///
     /// # Errors
     ///

@@ -34,8 +34,8 @@
 //!   while no hart runs the guest; [`FillError::Full`] and [`SwitchError::Full`] ask for it.
 //! - **Where a gate would miss a leaf it must not fence.** [`Context::private_upper`] is set, and all
 //!   harts told, before the first entry that hides a shared one.
-//! - **A fill races with fences that gates carry out.** The hart that fills must find out, and
-//!   takes back what it filled by [`Shadow::unfill`].
+//! - **A fill races with fences that gates carry out.** They must wait until it is over: what was read
+//!   of the guest's tables before it may be older than they are.
 //!
 //! So each operation is carried out by the hart that asked for it, by the harts that a remote fence
 //! names, and by all where [`Dropped::all_harts`] is set: always for [`Shadow::flush_all`] and

@@ -9,13 +9,12 @@
 //! A fence is for the hart that executes it, so every hart has a log, and a context sees the fences
 //! of a hart when that hart comes.
 
-use crate::around::GROUP;
 use crate::entry::Owner;
 use crate::fence::Extent;
 use crate::flush::{Dropped, Flush};
 use crate::shadow::{BARE, Shadow, SwitchError, Switched, found_by, shared_index};
 use alloc::boxed::Box;
-use isa::address::{GuestVirt, PAGE_SIZE};
+use isa::address::GuestVirt;
 use isa::satp::Satp;
 
 /// The log of a hart.
@@ -140,27 +139,6 @@ impl Shadow {
         self.statistics.fences += 1;
         let cached = self.cached(Flush::Address(va));
         cached.and(self.fence_in(self.current[hart], va))
-    }
-
-    /// Takes back what [`Shadow::fill`] for `va` and [`Shadow::fill_around`] have just mapped in the
-    /// current context of `hart` and what it shares, as another hart has carried out a fence
-    /// without the lock since the guest's tables were walked. All harts carry out what it dropped,
-    /// for each may have cached what was mapped.
-    ///
-    /// # Panics
-    ///
-    /// When there is no such hart.
-    pub fn unfill(&mut self, hart: usize, va: GuestVirt) -> Dropped {
-        let group = PAGE_SIZE * GROUP as u64;
-        let first = va.align_down(group);
-        let pages = (0..GROUP as u64).map(|page| first.add(page * PAGE_SIZE));
-        let dropped = pages.fold(Dropped::NONE, |dropped, page| {
-            dropped.and(self.fence_in(self.current[hart], page))
-        });
-        Dropped {
-            all_harts: true,
-            ..dropped
-        }
     }
 
     /// Whose entries the context in `slot` has.

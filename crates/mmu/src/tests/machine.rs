@@ -389,11 +389,12 @@ impl Machine {
         );
         self.record();
         let Ok(translation) = found else { return false };
-        let raced = self.race.take().is_some_and(|race| {
+        // Another hart changes the tables now; its fence waits until the fill is over.
+        let race = self.race.take();
+        if let Some(race) = &race {
             self.memory.write(race.at, race.pte);
             self.record();
-            race.hart != hart && self.gate_fence(race.hart, race.va)
-        });
+        }
         let va = GuestVirt(va);
         let gpa = translation.address;
         let filled = self
@@ -405,9 +406,8 @@ impl Machine {
                 let (memory, keeper) = (&self.memory, &self.keeper);
                 self.shadow
                     .fill_around(memory, keeper, hart, va, &translation, access);
-                if raced {
-                    let dropped = self.shadow.unfill(hart, va);
-                    self.apply(hart, dropped);
+                if let Some(race) = race.filter(|race| race.hart != hart) {
+                    self.gate_fence(race.hart, race.va);
                 }
             }
             Ok(Filled::Cleared(dropped)) => {
