@@ -281,10 +281,10 @@ fn typed_to() -> Result<()> {
 }
 
 fn early_messages() -> Result<()> {
-    let linux = Linux::script(Suite::Trixie, "true", Files::None)?;
-    let output = linux
-        .append("earlycon=sbi loglevel=7")
-        .run(|machine| machine)?;
+    let mut linux = Linux::script(Suite::Trixie, "true", Files::None)?;
+    // Parameters count in their order: what comes before `loglevel` is not printed.
+    linux.guest.vm.append = "loglevel=7 earlycon=sbi console=ttyS0 panic=1".into();
+    let output = linux.run(|machine| machine)?;
     let text = output.outcome.text();
     for message in [
         "earlycon: sbi0 at",
