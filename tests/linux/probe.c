@@ -315,13 +315,17 @@ static void edit(uint64_t seed)
 			wrong_data++;
 		forks++;
 	}
-	/* Elsewhere. */
-	volatile uint64_t *moved = mremap(bytes, PAGES * PAGE, 2 * PAGES * PAGE, MREMAP_MAYMOVE);
+	/* Elsewhere. The pages may be of several mappings by now, and one mremap takes one mapping. */
+	volatile uint64_t *moved = mmap(NULL, PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (moved == MAP_FAILED)
-		die("mremap");
+		die("mmap");
+	for (size_t page = 0; page < PAGES; page++)
+		if (mremap(bytes + page * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			   (char *)moved + page * PAGE) == MAP_FAILED)
+			die("mremap");
 	for (size_t page = 0; page < PAGES; page++)
 		check(moved[page * page_words], value(seed, page));
-	if (munmap((void *)moved, 2 * PAGES * PAGE))
+	if (munmap((void *)moved, PAGES * PAGE))
 		die("munmap");
 	edits++;
 }

@@ -201,7 +201,7 @@ fn probe() -> Result<PathBuf> {
 
 fn compile(source: &Path, program: &Path) -> Result<()> {
     let status = Command::new("riscv64-linux-gnu-gcc")
-        .args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-array-bounds", "-static", "-o"])
+        .args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-array-bounds", "-static", "-pthread", "-o"])
         .args([program, source])
         .status()
         .context("riscv64-linux-gnu-gcc cannot be started: run `cargo xtask setup`")?;
