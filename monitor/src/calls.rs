@@ -246,7 +246,10 @@ impl sbi::Machine for Service<'_> {
     fn console_read(&mut self) -> Option<u8> {
         let system = system::get();
         system.poll_input();
-        system.take_input(self.machine.number)
+        // What was typed may have gone to the UART already, which firmware shares with the guest.
+        let received = self.machine.board.take_received();
+        self.machine.board_changed |= received.is_some();
+        received.or_else(|| system.take_input(self.machine.number))
     }
 
     fn is_memory(&self, start: GuestPhys, size: u64) -> bool {

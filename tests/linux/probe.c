@@ -4,12 +4,14 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -222,6 +224,164 @@ static void misaligned(void)
 	printf("misaligned: %lu wrong, sum %#lx\n", wrong, sum);
 }
 
+/* --- Page tables that all harts edit --- */
+
+#define PAGE 4096
+#define PAGES 16
+#define MOST_THREADS 32
+
+static atomic_int over;
+static atomic_long edits, wrong_data, forks, caught_writes;
+static _Thread_local sigjmp_buf retry;
+/* A page that one thread protects, and the others write to. */
+static _Atomic uint64_t *shared_page;
+
+static void on_fault(int number)
+{
+	(void)number;
+	siglongjmp(retry, 1);
+}
+
+static uint64_t value(uint64_t seed, size_t page)
+{
+	return (seed * 0x9e3779b97f4a7c15u) ^ (page * 0x100000001b3u) ^ 1;
+}
+
+static void check(uint64_t found, uint64_t expected)
+{
+	if (found != expected)
+		wrong_data++;
+}
+
+/* Whether a write faults; it must not go through if it does. */
+static int faults_on_write(volatile uint64_t *at)
+{
+	if (sigsetjmp(retry, 1))
+		return 1;
+	*at = 0xbad;
+	return 0;
+}
+
+static void edit(uint64_t seed)
+{
+	volatile uint64_t *words = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (words == MAP_FAILED)
+		die("mmap");
+	char *bytes = (char *)words;
+	const size_t page_words = PAGE / sizeof(*words);
+	for (size_t page = 0; page < PAGES; page++) {
+		check(words[page * page_words], 0);
+		words[page * page_words] = value(seed, page);
+	}
+	/* Read-only: the data stay, and no write goes through. */
+	size_t closed = seed % PAGES;
+	if (mprotect(bytes + closed * PAGE, PAGE, PROT_READ))
+		die("mprotect");
+	if (faults_on_write(words + closed * page_words))
+		caught_writes++;
+	else
+		wrong_data++;
+	check(words[closed * page_words], value(seed, closed));
+	if (mprotect(bytes + closed * PAGE, PAGE, PROT_READ | PROT_WRITE))
+		die("mprotect");
+	words[closed * page_words] = value(seed, closed);
+	/* A new page in the place of an old one. */
+	size_t replaced = (seed / PAGES) % PAGES;
+	if (munmap(bytes + replaced * PAGE, PAGE) ||
+	    mmap(bytes + replaced * PAGE, PAGE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		die("replacing a page");
+	check(words[replaced * page_words], 0);
+	words[replaced * page_words] = value(seed, replaced);
+	/* Another process has copies. */
+	if (seed % 8 == 0) {
+		pid_t child = fork();
+		if (child < 0)
+			die("fork");
+		if (child == 0) {
+			int bad = 0;
+			for (size_t page = 0; page < PAGES; page++) {
+				bad |= words[page * page_words] != value(seed, page);
+				words[page * page_words] = 0xc0;
+				bad |= words[page * page_words] != 0xc0;
+			}
+			_exit(bad);
+		}
+		for (size_t page = 0; page < PAGES; page++)
+			words[page * page_words + 1] = seed;
+		int status;
+		if (waitpid(child, &status, 0) != child || status != 0)
+			wrong_data++;
+		forks++;
+	}
+	/* Elsewhere. The pages may be of several mappings by now, and one mremap takes one mapping. */
+	volatile uint64_t *moved = mmap(NULL, PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (moved == MAP_FAILED)
+		die("mmap");
+	for (size_t page = 0; page < PAGES; page++)
+		if (mremap(bytes + page * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			   (char *)moved + page * PAGE) == MAP_FAILED)
+			die("mremap");
+	for (size_t page = 0; page < PAGES; page++)
+		check(moved[page * page_words], value(seed, page));
+	if (munmap((void *)moved, PAGES * PAGE))
+		die("munmap");
+	edits++;
+}
+
+/* Once mprotect has returned, no hart may write to the page. */
+static void protect_shared(void)
+{
+	if (mprotect((void *)shared_page, PAGE, PROT_READ))
+		die("mprotect");
+	uint64_t seen = *shared_page;
+	for (int i = 0; i < 2000; i++)
+		check(*shared_page, seen);
+	if (mprotect((void *)shared_page, PAGE, PROT_READ | PROT_WRITE))
+		die("mprotect");
+	edits++;
+}
+
+static void *edit_all_the_time(void *argument)
+{
+	uint64_t thread = (uint64_t)(uintptr_t)argument;
+	for (volatile uint64_t round = 0; !over; round++) {
+		if (thread == 0) {
+			protect_shared();
+			sched_yield();
+			continue;
+		}
+		if (sigsetjmp(retry, 1) == 0)
+			for (int i = 0; i < 100; i++)
+				++*shared_page;
+		else
+			caught_writes++;
+		edit(thread << 32 | round);
+	}
+	return NULL;
+}
+
+static void tables(int threads, unsigned seconds)
+{
+	struct sigaction action = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
+	sigaction(SIGSEGV, &action, NULL);
+	shared_page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_t all[MOST_THREADS];
+	if (threads > MOST_THREADS)
+		threads = MOST_THREADS;
+	for (int i = 0; i < threads; i++)
+		if (pthread_create(&all[i], NULL, edit_all_the_time, (void *)(uintptr_t)i))
+			die("pthread_create");
+	for (unsigned left = seconds; left > 0; left = sleep(left))
+		;
+	over = 1;
+	for (int i = 0; i < threads; i++)
+		pthread_join(all[i], NULL);
+	printf("tables: %ld wrong; %ld edits, %ld forks, %ld writes caught by %d threads\n", wrong_data, edits,
+	       forks, caught_writes, threads);
+}
+
 /* --- The kernel's text as the kernel reads it --- */
 
 static uint64_t symbol(const char *name)
@@ -385,6 +545,8 @@ int main(int count, char **arguments)
 		faults();
 	else if (!strcmp(what, "misaligned"))
 		misaligned();
+	else if (!strcmp(what, "tables") && count > 3)
+		tables(atoi(arguments[2]), (unsigned)atoi(arguments[3]));
 	else if (!strcmp(what, "text") && count > 2)
 		text(arguments[2]);
 	else if (!strcmp(what, "after-privileged") && count > 2)

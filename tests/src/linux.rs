@@ -217,6 +217,7 @@ fn compile(source: &Path, program: &Path) -> Result<()> {
             "-Werror",
             "-Wno-array-bounds",
             "-static",
+            "-pthread",
             "-o",
         ])
         .args([program, source])

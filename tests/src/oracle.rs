@@ -32,7 +32,7 @@ impl Variant {
     /// it; and what a benchmark would measure in the tiny one is of no use.
     fn is_for(&self, program: &Program, another_host: bool) -> bool {
         match self.name {
-            _ if matches!(program.kind, Kind::Fails | Kind::Hostile) => false,
+            _ if matches!(program.kind, Kind::Fails | Kind::Hostile | Kind::Company) => false,
             "break" => true,
             "break-tiny" => !another_host && program.kind == Kind::Oracle,
             _ => !another_host,

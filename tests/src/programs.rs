@@ -44,6 +44,8 @@ pub enum Kind {
     Fails,
     /// Not at all; it attacks the host, or is the witness of that.
     Hostile,
+    /// Not at all; it is one of several VMs.
+    Company,
 }
 
 #[derive(Deserialize)]

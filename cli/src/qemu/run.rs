@@ -114,6 +114,11 @@ impl Run {
         })
     }
 
+    /// The id of QEMU's process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the console has said so far, in lines that have ended.
     pub fn lines(&self) -> &[Line] {
         self.capture.lines()

@@ -131,6 +131,14 @@ impl Board {
         accepted
     }
 
+    /// A byte that the UART has received and the guest has not read, for firmware that reads the same
+    /// UART; the oldest.
+    pub fn take_received(&mut self) -> Option<u8> {
+        let byte = self.uart.take_received();
+        self.update_levels();
+        byte
+    }
+
     /// Whether [`Board::take_output`] has anything to give.
     #[must_use]
     pub fn has_output(&self) -> bool {

@@ -179,6 +179,12 @@ impl Uart {
         true
     }
 
+    /// Takes the oldest byte that was received, as a read of the data register does, whatever that
+    /// register shows at the moment.
+    pub fn take_received(&mut self) -> Option<u8> {
+        self.received.pop()
+    }
+
     /// Whether the interrupt line is up.
     #[must_use]
     pub fn interrupt(&self) -> bool {

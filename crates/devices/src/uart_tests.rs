@@ -76,6 +76,15 @@ fn fifo_enable_shows_in_the_interrupt_identification() {
 }
 
 #[test]
+fn what_firmware_takes_the_guest_does_not_read() {
+    let mut uart = with_fifo(0);
+    assert!(uart.receive(b'a') && uart.receive(b'b'));
+    assert_eq!(uart.take_received(), Some(b'a'));
+    assert_eq!(uart.read(DATA), b'b');
+    assert_eq!(uart.take_received(), None);
+}
+
+#[test]
 fn without_fifo_one_byte_fits() {
     let mut uart = Uart::new();
     assert!(uart.receive(b'a'));

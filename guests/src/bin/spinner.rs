@@ -1,0 +1,47 @@
+//! Never waits: counts, and prints the count with the time every `period=` milliseconds (100), for
+//! `seconds=` or for ever. It says what was typed. With `fails=1` its end is a failure.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(not(target_os = "none"))]
+fn main() {}
+
+#[cfg(target_os = "none")]
+mod guest {
+    use core::hint::black_box;
+    use guests::{csr, println, sbi, tree};
+
+    /// Turns between two looks at the time.
+    const TURNS: u64 = 1000;
+
+    fn main() {
+        let (_, frequency) = tree::machine();
+        let period = tree::argument("period").unwrap_or(100) * frequency / 1000;
+        let start = csr::read!("time");
+        let end = tree::argument("seconds").map_or(u64::MAX, |seconds| start + seconds * frequency);
+        let (mut count, mut next) = (0u64, start);
+        let mut now = start;
+        while now < end {
+            for _ in 0..TURNS {
+                count = black_box(count + 1);
+            }
+            now = csr::read!("time");
+            if now >= next {
+                println!("count {count} at {} us", now * 1000 / (frequency / 1000));
+                say_typed();
+                next = now + period;
+            }
+        }
+        if tree::argument("fails").is_some() {
+            sbi::power_off(true);
+        }
+    }
+
+    /// Legacy `console_getchar`: -1 when there is nothing.
+    fn say_typed() {
+        while let byte @ 0..=0xff = sbi::call(2, 0, [0; 6]).error {
+            println!("typed {byte}");
+        }
+    }
+
+    guests::program!(main);
+}
