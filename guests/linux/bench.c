@@ -37,8 +37,8 @@ enum {
     COPIED = 64 * 1024,
     LOOP = 1000,
     /* The parallel work: so many parts with a barrier after each, of so many steps that the workers share. */
-    PARTS = 8,
-    STEPS = 64,
+    PARTS = 4,
+    STEPS = 128,
     WORKERS = 2,
 };
 

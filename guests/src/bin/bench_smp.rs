@@ -1,10 +1,11 @@
 //! What one hart asks of another: an interrupt, until the other's handler has answered in memory, and
 //! remote fences, until the call returns.
 //!
-//! Harts that share one thread of the host take long turns, as under QEMU's `-icount`: whoever waits by
-//! spinning spins to the end of its turn. Here nobody needs to. The interrupt goes to a hart that
-//! waits in `wfi` and goes back there. A fence goes to a hart that runs, and that hart lies down as
-//! soon as it sees that it was away: as the time has jumped.
+//! With `counted=1` among its arguments it counts the instructions of an interrupt, under QEMU's
+//! `-icount`. All harts share a thread there and take turns of millions of instructions, so that who
+//! waits by spinning spins to the end of its turn: everybody sleeps instead. `instret` counts the
+//! instructions of all harts there, and leaves out the time that all sleep. A fence cannot be counted so:
+//! the firmware spins in it until the other hart has done its part.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
@@ -18,7 +19,7 @@ mod guest {
     use guests::context::{self, Context};
     use guests::harts::{self, Barrier};
     use guests::paging::{LEAF, Mode, R, Space};
-    use guests::{code, csr, memory, paging, println, sbi};
+    use guests::{code, csr, memory, paging, println, sbi, tree};
 
     const COUNT: usize = 2;
     /// How often a thing is done in a batch. The shortest batch counts, but never the first.
@@ -32,15 +33,24 @@ mod guest {
     const REST: u64 = 100;
     /// Ticks that the other hart runs before it is fenced.
     const RUN: u64 = 1000;
-    /// A jump of so many ticks is an absence. Where a hart that is let alone sees such jumps, the
-    /// figure doubles.
-    const ABSENCE: u64 = 50;
+    /// Instructions in a tick under `-icount shift=0`: the unit of what is printed is the tick.
+    const INSTRUCTIONS: u64 = 100;
+
+    /// How many more interrupts the handler is to answer.
+    static LEFT: AtomicU64 = AtomicU64::new(ROUNDS * BATCHES);
 
     fn main() {
         harts::ready(COUNT);
         let space = Space::new(Mode::Sv39);
         space.map(PLACE, memory::page(), LEAF | R);
-        interrupts(&space);
+        if tree::argument("counted").is_some() {
+            interrupts(&space, || {
+                measure("empty", INSTRUCTIONS, || counted(|| {}));
+                measure("remote-ipi", INSTRUCTIONS, || counted(send));
+            });
+            return;
+        }
+        interrupts(&space, || measure("remote-ipi", 1, timed));
         let other = harts::mask(2);
         fences("remote-sfence.vma-page", &space, || {
             sbi::call(sbi::RFENCE, 1, [other, 0, PLACE, 4096, 0, 0])
@@ -50,16 +60,16 @@ mod guest {
         });
     }
 
-    /// Prints the time of the shortest batch.
-    fn measure(name: &str, mut round: impl FnMut() -> u64) {
+    /// Prints the time of the shortest batch, of rounds that take so many parts of a tick.
+    fn measure(name: &str, parts: u64, mut round: impl FnMut() -> u64) {
         let mut least = u64::MAX;
         for batch in 0..BATCHES {
-            let time = (0..ROUNDS).map(|_| round()).sum();
+            let time: u64 = (0..ROUNDS).map(|_| round()).sum();
             if batch > 0 {
                 least = least.min(time);
             }
         }
-        println!("bench {name} iterations {ROUNDS} time {least}");
+        println!("bench {name} iterations {ROUNDS} time {}", least / parts);
     }
 
     fn spin(ticks: u64) {
@@ -72,10 +82,42 @@ mod guest {
         unsafe { asm!("wfi") };
     }
 
-    fn interrupts(space: &Space) {
-        /// How many more interrupts the handler is to answer.
-        static LEFT: AtomicU64 = AtomicU64::new(ROUNDS * BATCHES);
-        let other = harts::mask(2);
+    fn send() {
+        let reply = sbi::call(sbi::IPI, 0, [harts::mask(2), 0, 0, 0, 0, 0]);
+        assert_eq!(reply.error, 0);
+    }
+
+    /// The time from the call to the answer.
+    fn timed() -> u64 {
+        spin(REST);
+        let left = LEFT.load(SeqCst);
+        let start = csr::read!("time");
+        send();
+        while LEFT.load(SeqCst) == left {}
+        csr::read!("time") - start
+    }
+
+    /// The instructions of `ask` and of a sleep in which the other hart does what it is asked.
+    fn counted(ask: impl Fn()) -> u64 {
+        let start = csr::read!("instret");
+        ask();
+        sleep();
+        csr::read!("instret") - start
+    }
+
+    /// Sleeps for [`RUN`] ticks.
+    fn sleep() {
+        csr::write!("sie", csr::TIMER);
+        sbi::set_timer(csr::read!("time") + RUN);
+        while csr::read!("sip") & csr::TIMER == 0 {
+            wfi();
+        }
+        csr::write!("sie", 0u64);
+        sbi::set_timer(u64::MAX);
+    }
+
+    /// Does `work` beside a hart that waits for interrupts and answers all that [`LEFT`] speaks of.
+    fn interrupts(space: &Space, work: impl Fn() + Sync) {
         let handler = code!(
             ".option norvc",
             "csrci sip, 2",
@@ -93,14 +135,10 @@ mod guest {
             space.activate(ASID);
             if me == 0 {
                 barrier.wait();
-                measure("remote-ipi", || {
-                    spin(REST);
-                    let left = LEFT.load(SeqCst);
-                    let start = csr::read!("time");
-                    sbi::call(sbi::IPI, 0, [other, 0, 0, 0, 0, 0]);
-                    while LEFT.load(SeqCst) == left {}
-                    csr::read!("time") - start
-                });
+                // Until the other hart waits.
+                sleep();
+                work();
+                assert_eq!(LEFT.load(SeqCst), 0, "interrupts that were not answered");
             } else {
                 let mut context = Context::supervisor(waits.start)
                     .status(csr::SPIE)
@@ -121,9 +159,8 @@ mod guest {
     struct Pair {
         /// The number of the round; [`OVER`] after the last.
         round: AtomicU64,
-        /// The round for which the other hart runs, 0 when it rests.
+        /// The last round for which the other hart runs.
         running: AtomicU64,
-        absence: AtomicU64,
     }
 
     const OVER: u64 = u64::MAX;
@@ -132,12 +169,11 @@ mod guest {
         let pair = Pair {
             round: AtomicU64::new(0),
             running: AtomicU64::new(0),
-            absence: AtomicU64::new(ABSENCE),
         };
         harts::together(COUNT, |me| {
             space.activate(ASID);
             if me == 0 {
-                measure(name, || pair.timed(&fence));
+                measure(name, 1, || pair.timed(&fence));
                 pair.call(OVER);
             } else {
                 pair.run();
@@ -150,25 +186,16 @@ mod guest {
     impl Pair {
         fn call(&self, round: u64) {
             self.round.store(round, SeqCst);
-            sbi::call(sbi::IPI, 0, [harts::mask(2), 0, 0, 0, 0, 0]);
+            send();
         }
 
         /// The time of a fence that finds the other hart running.
         fn timed(&self, fence: impl Fn() -> sbi::Reply) -> u64 {
             loop {
                 let round = self.round.load(SeqCst) + 1;
-                csr::write!("sie", csr::TIMER);
-                sbi::set_timer(csr::read!("time") + RUN);
                 self.call(round);
-                while csr::read!("sip") & csr::TIMER == 0 {
-                    wfi();
-                }
-                csr::write!("sie", 0u64);
-                sbi::set_timer(u64::MAX);
-                let absence = self.absence.load(SeqCst);
-                spin(2 * absence);
+                sleep();
                 if self.running.load(SeqCst) != round {
-                    self.absence.store((2 * absence).min(1 << 20), SeqCst);
                     continue;
                 }
                 let start = csr::read!("time");
@@ -179,7 +206,7 @@ mod guest {
             }
         }
 
-        /// Runs for each round, until it was away or the next round begins; rests between them.
+        /// Runs for each round until the next one begins.
         fn run(&self) {
             csr::write!("sie", csr::SOFTWARE);
             loop {
@@ -193,15 +220,9 @@ mod guest {
                 }
                 memory::read::<u64>(PLACE);
                 self.running.store(round, SeqCst);
-                let mut last = csr::read!("time");
                 while self.round.load(SeqCst) == round {
-                    let now = csr::read!("time");
-                    if now - last > self.absence.load(SeqCst) {
-                        break;
-                    }
-                    last = now;
+                    core::hint::spin_loop();
                 }
-                self.running.store(0, SeqCst);
             }
         }
     }
