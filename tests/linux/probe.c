@@ -288,8 +288,8 @@ static void edit(uint64_t seed)
 	words[closed * page_words] = value(seed, closed);
 	/* A new page in the place of an old one. */
 	size_t replaced = (seed / PAGES) % PAGES;
-	if (munmap(bytes + replaced * PAGE, PAGE) ||
-	    mmap(bytes + replaced * PAGE, PAGE, PROT_READ | PROT_WRITE,
+	/* In one step: another thread's mmap might take the place meanwhile. */
+	if (mmap(bytes + replaced * PAGE, PAGE, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
 		die("replacing a page");
 	check(words[replaced * page_words], 0);
