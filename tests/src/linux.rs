@@ -154,7 +154,7 @@ impl Output {
         let text = outcome.text();
         let script = text
             .split_once(&format!("{BEGIN}\n"))
-            .and_then(|(_, rest)| rest.split_once(&format!("{END}\n")));
+            .and_then(|(_, rest)| rest.split_once(END));
         match script {
             Some((script, _)) if outcome.success() => Ok(Self {
                 text: script.to_owned(),
