@@ -1,11 +1,11 @@
 //! The description of the VMs, as it stands in a bundle.
 
-use crate::{Console, Error, console};
+use crate::{Console, Error, Mac, console};
 use alloc::{format, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// Version of the bundle's format. A monitor takes exactly this one.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Most values that an emulation map can hold: the payload of a patch has 16 bits.
 pub const MOST_VALUES: u32 = 1 << 16;
@@ -17,6 +17,12 @@ pub const MOST_VCPUS: u32 = 8;
 pub const MOST_WEIGHT: u32 = 10_000;
 /// Largest [`Vm::cap`]: 64 host harts.
 pub const MOST_CAP: u32 = 6_400;
+/// Most virtio devices of a VM, as on QEMU's `virt`.
+pub const MOST_DEVICES: usize = 8;
+/// Longest [`Disk::serial`].
+pub const LONGEST_SERIAL: usize = 20;
+/// Most of [`Vm::ports`].
+pub const MOST_PORTS: usize = 15;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -60,6 +66,17 @@ pub struct Vm {
     pub append: String,
     /// Name of a device-tree overlay in the bundle.
     pub overlay: Option<String>,
+    /// Its disks, in the order in which it finds them.
+    pub disks: Vec<Disk>,
+    /// Its network interfaces, in the order in which it finds them.
+    pub nets: Vec<Net>,
+    /// Whether it has a virtio console, beside its UART: both are its one console.
+    pub virtio_console: bool,
+    /// Names of further ports of the virtio console. Ports of one name connect two VMs; what is sent to
+    /// a port that no other VM has goes to the log, a line at a time.
+    pub ports: Vec<String>,
+    /// Whether it has a virtio entropy device.
+    pub entropy: bool,
     /// How privileged instructions are served.
     pub mode: Mode,
     /// How `sstatus.SUM` is treated.
@@ -75,6 +92,52 @@ pub struct Vm {
     pub statistics: bool,
     /// First address of the monitor's window, a multiple of 1 GiB; the monitor chooses if absent.
     pub window: Option<u64>,
+}
+
+/// A disk of a VM.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disk {
+    /// What is on it.
+    pub source: Source,
+    /// Whether the VM may not change it.
+    #[serde(default)]
+    pub read_only: bool,
+    /// What the VM is told that it is called, at most [`LONGEST_SERIAL`] characters.
+    #[serde(default)]
+    pub serial: String,
+}
+
+/// What is on a disk.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A whole disk of the host, counted from 0 in the order of their addresses.
+    Device(u32),
+    /// A partition of a disk of the host, by its number in the GPT, from 1.
+    Partition {
+        /// The disk, as for [`Source::Device`].
+        device: u32,
+        /// The partition.
+        number: u32,
+    },
+    /// A file of the bundle. Changes are kept in memory, and are gone with the VM.
+    File {
+        /// Its name.
+        name: String,
+        /// Most bytes of changes; writes beyond them fail.
+        changes: u64,
+    },
+}
+
+/// A network interface of a VM, on the switch that all VMs share.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Net {
+    /// Its MAC address; the monitor chooses if absent. Frames from another are dropped.
+    pub mac: Option<Mac>,
+    /// Whether it also reaches the host's network device.
+    pub uplink: bool,
 }
 
 /// How privileged instructions are served.
@@ -99,6 +162,26 @@ pub enum Sum {
     Relaxed,
     /// As the specification says: only while SUM is set.
     Strict,
+}
+
+impl Source {
+    /// Whether a write to one changes what is on the other.
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File { .. }, _) | (_, Self::File { .. }) => false,
+            (
+                Self::Partition { device, number },
+                Self::Partition {
+                    device: other,
+                    number: other_number,
+                },
+            ) => device == other && number == other_number,
+            (
+                Self::Device(device) | Self::Partition { device, .. },
+                Self::Device(other) | Self::Partition { device: other, .. },
+            ) => device == other,
+        }
+    }
 }
 
 impl Mode {
@@ -141,6 +224,11 @@ impl Default for Vm {
             initrd: None,
             append: String::new(),
             overlay: None,
+            disks: Vec::new(),
+            nets: Vec::new(),
+            virtio_console: false,
+            ports: Vec::new(),
+            entropy: false,
             mode: Mode::default(),
             sum: Sum::default(),
             shadow_pool: 16 * MIB,
@@ -187,6 +275,19 @@ impl Description {
                     "free of spaces, `|` and `/` on a prefixed console: rename it",
                 ));
             }
+            for (number, disk) in vm.disks.iter().enumerate() {
+                let earlier = self.vms[..index].iter().flat_map(|vm| &vm.disks);
+                let clash = earlier.chain(&vm.disks[..number]).any(|other| {
+                    other.source.overlaps(&disk.source) && !(other.read_only && disk.read_only)
+                });
+                if clash {
+                    return Err(Error::Description(format!(
+                        "VM \"{}\": another disk has (part of) the same device and one of them writes: \
+                         give each its own, or make both read-only",
+                        vm.name
+                    )));
+                }
+            }
             if self.vms[..index].iter().any(|other| other.name == vm.name) {
                 return Err(Error::Description(format!(
                     "two VMs have the name \"{}\": rename one",
@@ -204,6 +305,18 @@ impl Vm {
         core::iter::once(self.kernel.as_str())
             .chain(self.initrd.as_deref())
             .chain(self.overlay.as_deref())
+            .chain(self.disks.iter().filter_map(|disk| match &disk.source {
+                Source::File { name, .. } => Some(name.as_str()),
+                _ => None,
+            }))
+    }
+
+    /// How many virtio devices it has.
+    pub fn devices(&self) -> usize {
+        self.disks.len()
+            + self.nets.len()
+            + usize::from(self.virtio_console)
+            + usize::from(self.entropy)
     }
 
     fn wrong(&self, what: &str, must: &str) -> Error {
@@ -238,6 +351,28 @@ impl Vm {
         }
         if self.routine_cache == 0 || !self.routine_cache.is_multiple_of(PAGE) {
             return wrong("routine_cache", "a positive multiple of 4 KiB");
+        }
+        if self.devices() > MOST_DEVICES {
+            return wrong(
+                "number of disks, nets, virtio console and entropy device",
+                "at most 8 altogether",
+            );
+        }
+        for disk in &self.disks {
+            let is_plain = |c: char| c.is_ascii_graphic() || c == ' ';
+            if disk.serial.len() > LONGEST_SERIAL || !disk.serial.chars().all(is_plain) {
+                return wrong("a disk's serial", "at most 20 printable ASCII characters");
+            }
+            if matches!(disk.source, Source::Partition { number: 0, .. }) {
+                return wrong("a partition's number", "from 1");
+            }
+        }
+        if !self.ports.is_empty() && !self.virtio_console {
+            return wrong("virtio_console", "on where there are ports");
+        }
+        if self.ports.len() > MOST_PORTS || !self.ports.iter().all(|name| console::can_prefix(name))
+        {
+            return wrong("ports", "at most 15 names without spaces, `|` and `/`");
         }
         if self.values == 0 || self.values > MOST_VALUES {
             return wrong("values", "from 1 to 65536");

@@ -26,11 +26,13 @@ pub mod console;
 pub mod description;
 pub mod error;
 pub mod kernel;
+pub mod mac;
 pub mod recognise;
 
 #[cfg(feature = "pack")]
 pub use archive::pack;
 pub use archive::{Bundle, open};
 pub use console::Console;
-pub use description::{Description, FORMAT, Mode, Sum, Vm};
+pub use description::{Description, Disk, FORMAT, Mode, Net, Source, Sum, Vm};
 pub use error::Error;
+pub use mac::Mac;

@@ -145,7 +145,7 @@ fn several_vms_come_back_in_their_order_with_their_console() {
 
 #[test]
 fn a_description_names_only_what_differs_from_the_defaults() {
-    let description: Description = serde_json::from_str(r#"{"format":2,"vms":[{}]}"#).unwrap();
+    let description: Description = serde_json::from_str(r#"{"format":3,"vms":[{}]}"#).unwrap();
     assert_eq!(description, Description::of(Vm::default()));
     let vm = &description.vms[0];
     assert_eq!((vm.weight, vm.cap, vm.vcpus), (100, None, 1));
