@@ -30,7 +30,7 @@ fn extend(value: u64, access: &MemoryAccess) -> u64 {
 
 /// The address that the instruction at `pc` accesses: not the one that faulted, when the access is
 /// misaligned and begins in the page before.
-fn effective(vcpu: &Vcpu, access: &MemoryAccess) -> GuestVirt {
+pub fn effective(vcpu: &Vcpu, access: &MemoryAccess) -> GuestVirt {
     GuestVirt(vcpu.block.hart.x[access.base.index()].wrapping_add_signed(access.offset))
 }
 

@@ -259,6 +259,9 @@ impl Machine {
         let word = vcpu.block.exit_word as u32;
         let instruction =
             decode(word).expect("a routine's word was decoded when the routine was made");
+        if instruction.is_integer_access() {
+            return self.patched_access(vcpu, instruction);
+        }
         self.statistics.emulated(Kind::of(&instruction));
         self.emulate(vcpu, &instruction, word);
     }

@@ -24,6 +24,7 @@ use super::doorbell::Doorbell;
 use super::guest_memory::{Copies, GuestRam, RoutineMemory};
 use super::host::Host;
 use super::layout::Range;
+use super::patching::HOT;
 use super::statistics::Statistics;
 use super::virtual_hart::{State, Vcpu};
 use super::window;
@@ -68,6 +69,8 @@ pub struct Machine {
     pub cbom_block: Option<u32>,
     pub cboz_block: Option<u32>,
     pub statistics: Statistics,
+    /// Instructions that accessed devices, by their addresses, and how often lately.
+    pub hot: Box<[(u64, u32)]>,
     /// Patches that were refused since everything was recycled last.
     pub refused: u32,
     /// Accesses to nothing that were reported.
@@ -349,6 +352,7 @@ impl Machine {
             cbom_block: host.cbom_block,
             cboz_block: host.cboz_block,
             statistics: Statistics::default(),
+            hot: alloc::vec![(0, 0); HOT].into(),
             refused: 0,
             reports: 0,
             window_end,

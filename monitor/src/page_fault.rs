@@ -21,14 +21,7 @@ const REPORTS: u32 = 16;
 impl Machine {
     /// A page fault of the hardware.
     pub fn page_fault(&mut self, vcpu: &mut Vcpu, kind: AccessKind, at: GuestVirt) {
-        let hart = &vcpu.block.hart;
-        let status = hart.sstatus;
-        let access = Access {
-            kind,
-            user: hart.mode == Mode::User,
-            sum: !self.strict_sum || status & numbers::sstatus::SUM != 0,
-            mxr: status & numbers::sstatus::MXR != 0,
-        };
+        let access = self.access(vcpu, kind);
         loop {
             let satp = Satp(vcpu.block.hart.satp);
             // Other harts' fences wait from here on until the fill is over.
@@ -85,6 +78,18 @@ impl Machine {
         }
     }
 
+    /// An access that a hart makes in the mode that it is in.
+    pub fn access(&self, vcpu: &Vcpu, kind: AccessKind) -> Access {
+        let hart = &vcpu.block.hart;
+        let status = hart.sstatus;
+        Access {
+            kind,
+            user: hart.mode == Mode::User,
+            sum: !self.strict_sum || status & numbers::sstatus::SUM != 0,
+            mxr: status & numbers::sstatus::MXR != 0,
+        }
+    }
+
     /// Fills the shadow at `at` and around it.
     fn fill(
         &mut self,
@@ -112,7 +117,7 @@ impl Machine {
     }
 
     /// A guest's load or store of guest-physical `address`, which is not RAM.
-    fn device_access(
+    pub fn device_access(
         &mut self,
         vcpu: &mut Vcpu,
         kind: AccessKind,
@@ -123,8 +128,13 @@ impl Machine {
         if kind != AccessKind::Fetch {
             match self.fetch(vcpu) {
                 Ok(word) => {
-                    if self.access_device(vcpu, decode(word), at, address) {
+                    let instruction = decode(word);
+                    let user = vcpu.block.hart.mode == Mode::User;
+                    if self.access_device(vcpu, instruction, at, address) {
                         self.statistics.device_accesses += 1;
+                        if let Some(instruction) = instruction.filter(|_| !user) {
+                            self.note_access(vcpu, GuestVirt(pc), &instruction, word);
+                        }
                         return;
                     }
                 }

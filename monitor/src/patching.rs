@@ -2,7 +2,7 @@
 
 use isa::address::{GuestPhys, GuestVirt, PAGE_SIZE};
 use isa::csr::{self as numbers, Exception};
-use isa::decode::{CsrOp, Instruction, Source, decode};
+use isa::decode::{CsrOp, Instruction, Source, decode, length};
 use isa::satp::Satp;
 use mmu::{Access, Dropped, Kind as AccessKind, walk_with};
 use patch::pages::Mappings;
@@ -10,10 +10,17 @@ use patch::{Kind, Placed};
 use sbi::Event;
 use vcpu::Trap;
 
+use super::access::effective;
 use super::csr;
 use super::doorbell::FENCE_I;
 use super::machine::Machine;
+use super::page_fault::fault_of;
 use super::virtual_hart::Vcpu;
+
+/// Loads and stores of devices that are counted at a time.
+pub const HOT: usize = 512;
+/// Accesses of one instruction that make it worth a patch.
+const HOT_ACCESSES: u32 = 8;
 
 /// Patches that are refused, because something is full, before everything is recycled.
 const MOST_REFUSED: u32 = 8192;
@@ -38,7 +45,7 @@ impl Machine {
         let placed = loop {
             // The instruction may have changed what its own address leads to, and other harts may
             // have changed the instruction.
-            if self.ram.bytes(address).map(u32::from_le_bytes) != Some(word) {
+            if self.word(address) != Some(word) {
                 return;
             }
             // Harts that run in the copy might fetch one half of the instruction and the other of the
@@ -132,8 +139,15 @@ impl Machine {
             Some(Instruction::Ebreak) => {
                 self.deliver(vcpu, Trap::exception(Exception::Breakpoint, value));
             }
-            Some(instruction) if self.patcher.borrow().pages().site(address).is_some() => {
-                if self.emulate(vcpu, &instruction, word) {
+            Some(instruction) if let Some(routine) = self.routine(address) => {
+                if instruction.is_integer_access() {
+                    if length(word as u16) == 2 {
+                        // The gate has no value to find it by.
+                        csr::fence_i();
+                        vcpu.block.remember(at.0, routine);
+                    }
+                    self.patched_access(vcpu, instruction);
+                } else if self.emulate(vcpu, &instruction, word) {
                     self.statistics.trapped(Kind::of(&instruction));
                 }
             }
@@ -153,13 +167,96 @@ impl Machine {
         }
     }
 
-    /// The instruction at `address`; only its first half where the second is in another page.
+    /// The routine of the patch at `address`.
+    fn routine(&self, address: GuestPhys) -> Option<u64> {
+        self.patcher.borrow().routine(address)
+    }
+
+    /// The instruction at `address`, 2 or 4 bytes; only its first half where the second is in another
+    /// page.
     fn word(&self, address: GuestPhys) -> Option<u32> {
-        if address.offset() > PAGE_SIZE - 4 {
-            let half = self.ram.bytes(address).map(u16::from_le_bytes)?;
+        let half = self.ram.bytes(address).map(u16::from_le_bytes)?;
+        if length(half) == 2 || address.offset() > PAGE_SIZE - 4 {
             return Some(half.into());
         }
         self.ram.bytes(address).map(u32::from_le_bytes)
+    }
+
+    /// A load or store in VS has accessed a device by way of a page fault; one that does so again and
+    /// again is patched.
+    pub fn note_access(
+        &mut self,
+        vcpu: &mut Vcpu,
+        at: GuestVirt,
+        instruction: &Instruction,
+        word: u32,
+    ) {
+        if !self.patches || !instruction.is_integer_access() {
+            return;
+        }
+        let hot = &mut self.hot[at.0 as usize / 2 % HOT];
+        if hot.0 != at.0 {
+            *hot = (at.0, 0);
+        }
+        hot.1 += 1;
+        if hot.1 == HOT_ACCESSES {
+            hot.1 = 0;
+            self.patch(vcpu, at, instruction, word);
+        }
+    }
+
+    /// A load or store that is patched because it accesses a device. Where it does not, this time, the
+    /// hardware carries it out, and no such patch is placed in its page again.
+    pub fn patched_access(&mut self, vcpu: &mut Vcpu, instruction: Instruction) {
+        let (Instruction::Load(access) | Instruction::Store(access)) = instruction else {
+            unreachable!("only loads and stores come here")
+        };
+        let at = effective(vcpu, &access);
+        let kind = match instruction {
+            Instruction::Store(_) => AccessKind::Store,
+            _ => AccessKind::Load,
+        };
+        let satp = Satp(vcpu.block.hart.satp);
+        let walked = walk_with(
+            &self.ram,
+            self.walk_options,
+            satp,
+            at,
+            self.access(vcpu, kind),
+        );
+        let is_whole = at.offset() + u64::from(access.width) <= PAGE_SIZE;
+        match walked {
+            Err(fault) => self.deliver(vcpu, fault_of(kind, fault, at)),
+            Ok(translation) if is_whole && !self.ram.contains(translation.address, 1) => {
+                if self.access_device(vcpu, Some(instruction), at, translation.address) {
+                    self.statistics.device_accesses += 1;
+                    self.statistics.device_accesses_patched += 1;
+                } else {
+                    self.device_access(vcpu, kind, at, translation.address);
+                }
+            }
+            Ok(_) => self.give_access_up(vcpu),
+        }
+    }
+
+    /// Takes the patches of the page away that the hart executes in, for good those of loads and stores.
+    fn give_access_up(&mut self, vcpu: &mut Vcpu) {
+        let pc = GuestVirt(vcpu.block.hart.pc);
+        let satp = Satp(vcpu.block.hart.satp);
+        let access = self.access(vcpu, AccessKind::Fetch);
+        let Ok(translation) = walk_with(&self.ram, self.walk_options, satp, pc, access) else {
+            // The next fetch faults, unless a patch is what the shadow still has here.
+            let dropped = self.shadow.drop_execute(vcpu.index, pc);
+            return self.apply(vcpu, dropped);
+        };
+        let address = translation.address;
+        if self.patcher.borrow().pages().copy(address).is_some() {
+            self.patcher.borrow_mut().pages_mut().set_mixed(address);
+            self.drop_copy(vcpu, address);
+        }
+        let dropped = self.shadow.drop_execute(vcpu.index, pc);
+        self.apply(vcpu, dropped);
+        csr::fence_i();
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Statistics {
     pub interrupts: u64,
     /// Loads and stores of emulated devices.
     pub device_accesses: u64,
+    /// How many of them came by a patch.
+    pub device_accesses_patched: u64,
     /// Data reads of pages that hold patches.
     pub hidden_reads: u64,
     /// Writes to pages that held patches.
@@ -84,7 +86,7 @@ impl Statistics {
         }
         format!(
             "\"privileged\":{privileged},\"patched\":{patched},\"emulated_from_patch\":{emulated},\"by_kind\":{{{by_kind}}},\
-             \"exits\":{},\"cache_blocks\":{},\"fills\":{},\"delivered\":{},\"interrupts\":{},\"device_accesses\":{},\"hidden_reads\":{},\
+             \"exits\":{},\"cache_blocks\":{},\"fills\":{},\"delivered\":{},\"interrupts\":{},\"device_accesses\":{},\"device_accesses_patched\":{},\"hidden_reads\":{},\
              \"hidden_writes\":{},\"calls\":{},\"cache_misses\":{},{rest}",
             self.exits,
             self.cache_blocks,
@@ -92,6 +94,7 @@ impl Statistics {
             self.delivered,
             self.interrupts,
             self.device_accesses,
+            self.device_accesses_patched,
             self.hidden_reads,
             self.hidden_writes,
             self.calls,

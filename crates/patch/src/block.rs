@@ -207,6 +207,11 @@ impl HartBlock {
         });
     }
 
+    /// Enters a patch in the site cache: the VS view maps its copy there.
+    pub fn remember(&mut self, site: u64, routine: u64) {
+        self.cache[site as usize / 4 % CACHE_ENTRIES] = CacheEntry { site, routine };
+    }
+
     /// Brings `pending` in line with `sip` and `sie`.
     pub fn update_pending(&mut self) {
         self.pending = self.hart.sip & self.hart.sie;

@@ -50,6 +50,8 @@ struct Page {
     traps: u32,
     /// Data reads emulated since the copy was made.
     reads: u32,
+    /// A load or store in it was patched that does not always access a device.
+    mixed: bool,
 }
 
 /// Frames of a region: what a superpage of 2 MiB maps, so that the questions asked of superpages
@@ -211,6 +213,18 @@ impl Pages {
         }
         page.traps += 1;
         page.traps >= 1 << page.drops.min(MAX_BACKOFF)
+    }
+
+    /// Notes that a load or store that was patched in the frame does not access a device: no others are
+    /// patched there.
+    pub fn set_mixed(&mut self, address: GuestPhys) {
+        self.page(address).mixed = true;
+    }
+
+    /// Whether loads and stores stay as they are in the frame.
+    pub fn is_mixed(&self, address: GuestPhys) -> bool {
+        let page = self.pages.get(&address.frame_number());
+        page.is_some_and(|page| page.mixed)
     }
 
     /// Gives the frame a copy.

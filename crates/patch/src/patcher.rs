@@ -1,7 +1,7 @@
 //! The patcher of one virtual machine: from an instruction that trapped to a patch in place.
 
 use isa::address::{GuestPhys, HostPhys, PAGE_SIZE};
-use isa::decode::Instruction;
+use isa::decode::{Instruction, length};
 
 use crate::map::{EmulationMap, Patch};
 use crate::pages::Pages;
@@ -79,8 +79,9 @@ impl<X: ExecutableMemory, M: Memory> Patcher<X, M> {
         }
     }
 
-    /// Patches the instruction `word` that was executed in VS at guest-physical `at`. When
-    /// `before_writing` has returned, no other hart executes in the copy until it has executed
+    /// Patches the instruction `word` that was executed in VS at guest-physical `at`. A compressed one
+    /// has no room for its value: only the break is written, and the slow path leads a hart from its
+    /// address to [`Patcher::routine`] once. When `before_writing` has returned, no other hart executes in the copy until it has executed
     /// `fence.i`, and none does before this returns.
     pub fn place(
         &mut self,
@@ -103,7 +104,10 @@ impl<X: ExecutableMemory, M: Memory> Patcher<X, M> {
         let taken = near
             .into_iter()
             .any(|near| near.page() == at.page() && self.pages.site(near).is_some());
-        if taken || !self.pages.earns_patch(at) {
+        if taken
+            || instruction.is_integer_access() && self.pages.is_mixed(at)
+            || !self.pages.earns_patch(at)
+        {
             return Ok(Placed::No);
         }
         if self.pages.copy(at).is_none() && self.pages.is_writable(at) {
@@ -133,7 +137,9 @@ impl<X: ExecutableMemory, M: Memory> Patcher<X, M> {
         before_writing();
         // The break first: whoever meets it before the payload finds no registered value.
         self.memory.write(site, Patch::BREAK);
-        self.memory.write(site.add(2), value);
+        if length(word as u16) == 4 {
+            self.memory.write(site.add(2), value);
+        }
         self.pages.add_site(at, value);
         self.counts.placed += 1;
         Ok(Placed::Patched { new_copy })
@@ -170,6 +176,12 @@ impl<X: ExecutableMemory, M: Memory> Patcher<X, M> {
         take(&mut self.pages, &mut self.memory);
         self.map.clear();
         self.routines.clear();
+    }
+
+    /// The routine of the patch at `at`.
+    pub fn routine(&self, at: GuestPhys) -> Option<u64> {
+        let site = self.pages.copy(at)?.add(at.offset());
+        self.map.routine(self.pages.site(at)?, site)
     }
 
     /// The emulation map.

@@ -124,6 +124,28 @@ mod guest {
                 println!("paged {paged}: {name} {sum:#x}");
             }
             memory::write(threshold, 0u32);
+            // One instruction that accesses a device many times, then memory, then the device again, and
+            // an address that faults.
+            let both = code!(
+                "lw a2, 0(a1)",
+                "c.lw a4, 0(a1)",
+                "c.sw a0, 0(a1)",
+                "sw a0, 0(a1)"
+            );
+            let mut sums = [0u64; 3];
+            for round in 0..120u64 {
+                let place = [0, 0, 0, 0, 1, 0][round as usize / 20] as usize;
+                let address = if place == 0 { threshold } else { page + 0x800 };
+                let mut context = both.supervisor().with(10, round & 7).with(11, address);
+                let trap = context.run();
+                assert_eq!(trap.cause, 3, "{trap}");
+                sums[place] += context.x[12] << 8 | context.x[14];
+            }
+            let mut context = both.supervisor().with(11, 0x1800_0000);
+            let trap = context.run();
+            sums[2] = memory::read::<u32>(page + 0x800).into();
+            println!("paged {paged}: one instruction for both {sums:x?}, and {trap}");
+            memory::write(threshold, 0u32);
         }
         let load = space.user(code!("lbu a0, 7(a1)"), 0x20_0000);
         for (name, address) in [("S page", uart_page), ("U page", uart_page + 0x1000)] {

@@ -94,6 +94,14 @@ pub enum Instruction {
     },
 }
 
+impl Instruction {
+    /// Whether it is a load or store of an integer register.
+    #[must_use]
+    pub fn is_integer_access(&self) -> bool {
+        matches!(self, Self::Load(access) | Self::Store(access) if !access.float)
+    }
+}
+
 /// A CSR instruction.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct CsrAccess {
