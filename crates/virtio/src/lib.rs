@@ -11,6 +11,10 @@ extern crate alloc;
 
 pub mod disk;
 pub mod memory;
+pub mod mmio;
+pub mod queue;
 
 pub use disk::{Disk, Operation, Request, Segment, Status, Submitted};
 pub use memory::Memory;
+pub use mmio::{Action, Device, Mmio};
+pub use queue::{Broken, Chain};
