@@ -19,6 +19,8 @@ pub mod segments;
 pub mod testing;
 
 #[cfg(test)]
+mod block_tests;
+#[cfg(test)]
 mod mmio_tests;
 #[cfg(test)]
 mod queue_tests;
