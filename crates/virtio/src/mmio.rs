@@ -38,8 +38,8 @@ const REMARKS: u32 = 1 | 2 | 128;
 const USED_BUFFER: u32 = 1;
 const CONFIG_CHANGE: u32 = 2;
 
-/// Offsets of the registers.
-mod register {
+/// Offsets of the registers (section 4.2.2).
+pub mod register {
     pub const MAGIC_VALUE: u64 = 0x000;
     pub const VERSION: u64 = 0x004;
     pub const DEVICE_ID: u64 = 0x008;
@@ -321,18 +321,18 @@ impl<D: Device> Mmio<D> {
 
     fn notify(&self, value: u32) -> Action {
         let queue = value as usize;
-        let is_ready = self.slots.get(queue).is_some_and(|slot| slot.ready);
-        if is_ready && self.is_running() {
+        if self.is_ready(queue) {
             Action::Notify(queue)
         } else {
             Action::None
         }
     }
 
-    /// Whether queues may be served: the driver is ready and has broken nothing.
+    /// Whether a queue may be served: it is ready, so is the driver, and that has broken nothing.
     #[must_use]
-    pub fn is_running(&self) -> bool {
+    pub fn is_ready(&self, queue: usize) -> bool {
         self.status & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK
+            && self.slots.get(queue).is_some_and(|slot| slot.ready)
     }
 
     fn write_ready(&mut self, ready: bool) {
@@ -386,10 +386,10 @@ impl<D: Device> Mmio<D> {
         queue: usize,
         work: impl FnOnce(&mut Queue) -> Result<T, Broken>,
     ) -> Option<T> {
-        if !self.is_running() {
+        if !self.is_ready(queue) {
             return None;
         }
-        let slot = self.slots.get_mut(queue).filter(|slot| slot.ready)?;
+        let slot = self.slots.get_mut(queue)?;
         work(slot.queue.as_mut()?)
             .map_err(|broken| self.fail(broken))
             .ok()

@@ -299,7 +299,7 @@ impl Queue {
             let Descriptor { at, size, .. } = descriptor;
             if descriptor.flags & INDIRECT != 0 {
                 let size = u64::from(size);
-                let is_whole = size != 0 && size % DESCRIPTOR == 0;
+                let is_whole = size != 0 && size.is_multiple_of(DESCRIPTOR);
                 let is_last = descriptor.flags & NEXT == 0;
                 if is_indirect || !self.indirect || !is_whole || !is_last {
                     return Err(Broken::Indirect);
