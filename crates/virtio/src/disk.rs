@@ -68,7 +68,7 @@ pub enum Status {
 /// What became of a request that was submitted.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Submitted {
-    /// It is done already.
+    /// It is done already; a read has filled its segments through the `memory` that was given.
     Ended(Status),
     /// It is in flight: the device will be told.
     InFlight,

@@ -9,8 +9,24 @@
 
 extern crate alloc;
 
+pub mod block;
 pub mod disk;
 pub mod memory;
+pub mod mmio;
+pub mod queue;
+pub mod segments;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
+#[cfg(test)]
+mod block_tests;
+#[cfg(test)]
+mod mmio_tests;
+#[cfg(test)]
+mod queue_tests;
+
+pub use block::Block;
 pub use disk::{Disk, Operation, Request, Segment, Status, Submitted};
 pub use memory::Memory;
+pub use mmio::{Action, Device, Mmio};
+pub use queue::{Broken, Chain};
