@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::devices::{DiskTable, NetTable};
 use bundle::{Console, Mode, Sum};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use patchvisor::size;
@@ -26,6 +27,8 @@ Examples:
   patchvisor run --kernel vmlinux --initrd initrd.img --append 'console=ttyS0'
   patchvisor run --kernel vmlinux --memory 256M --cpu thead-c906 --append no4lvl --mode trap
   patchvisor run --kernel vmlinux --initrd initrd.img --vms 2 --vcpus 2 --harts 2 --log-dir logs
+  patchvisor run --kernel vmlinux --initrd initrd.img --append 'console=ttyS0 root=/dev/vda' --disk root.img \
+    --net user,hostfwd=tcp::2222-:22
   patchvisor run --config vm.toml --json
 
 A file for --config:
@@ -36,6 +39,11 @@ A file for --config:
   append = \"console=ttyS0\"
   memory = \"1G\"
   mode = \"break\"
+  [[vm.disk]]
+  file = \"root.img\"             # or bundle = \"root.img\", or device = 0
+  [[vm.net]]
+  uplink = true
+  hostfwd = [\"tcp::2222-:22\"]
 
 Two VMs on two host harts, with two vCPUs each; the second gets a third of the time when both are
 busy, never more than half a hart, and each of its vCPUs has a hart of its own:
@@ -68,6 +76,7 @@ of them fails.";
 const PACK_EXAMPLES: &str = "\
 Examples:
   patchvisor pack --kernel vmlinux --initrd initrd.img --append 'console=ttyS0' -o debian.bundle
+  patchvisor pack --kernel vmlinux --append 'root=/dev/vda' --disk device:0/3 --net uplink -o board.bundle
   patchvisor pack --config vm.toml -o board.bundle";
 
 #[derive(Debug, Args)]
@@ -159,6 +168,24 @@ pub struct GuestArguments {
     /// First address of the monitor's window, a multiple of 1 GiB [default: chosen]
     #[arg(long, value_name = "ADDRESS", value_parser = size::address)]
     pub window: Option<u64>,
+    /// A disk: an image file, raw or qcow2; bundle:FILE for an image that is packed, whose changes stay in
+    /// memory; device:N[/PARTITION] for a disk that the host has. Options: ,readonly ,serial=TEXT
+    /// ,partition=N and, for bundle:FILE, ,changes=SIZE [default: 64M]. May be given several times
+    #[arg(long, value_name = "FILE[,...]", visible_alias = "drive")]
+    pub disk: Vec<DiskTable>,
+    /// A network interface: on the switch that the VMs share, or with `user` (or `uplink`) on that and
+    /// the host's network. Options: ,mac=ADDRESS ,hostfwd=RULE. May be given several times
+    #[arg(long, value_name = "switch|user[,...]", num_args = 0..=1, default_missing_value = "switch")]
+    pub net: Vec<NetTable>,
+    /// A virtio console beside the UART
+    #[arg(long)]
+    pub virtio_console: bool,
+    /// A port of the virtio console; those of one name connect two VMs. May be given several times
+    #[arg(long, value_name = "NAME")]
+    pub port: Vec<String>,
+    /// An entropy device [default: with a disk or a network interface]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub rng: Option<bool>,
     /// So many VMs like this one, called NAME-1 and so on [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_VMS))]
     pub vms: Option<u32>,
@@ -186,6 +213,9 @@ pub struct HostArguments {
     /// Memory [default: what the guests and the monitor need]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub host_memory: Option<u64>,
+    /// What an uplink reaches, as QEMU's -netdev takes it, or `none` [default: user]
+    #[arg(long, value_name = "BACKEND")]
+    pub uplink: Option<String>,
     /// One more argument for QEMU; may be given several times
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub qemu_arg: Vec<String>,

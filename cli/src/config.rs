@@ -1,12 +1,14 @@
 //! Joins flags and the configuration file. A flag goes before the file.
 
 use crate::arguments::{GuestArguments, HostArguments};
+use crate::devices::{self, DiskTable, NetTable};
 use anyhow::{Context, Result, bail};
-use bundle::{Console, Mode, Sum};
+use bundle::{Console, Mode, Sum, description::MOST_DEVICES};
+use patchvisor::disk::{Content, Image};
 use patchvisor::guest::Guest;
 use patchvisor::qemu::DEFAULT_CPU;
 use patchvisor::size;
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// The configuration file. Paths are relative to it.
@@ -16,10 +18,11 @@ struct File {
     cpu: Option<String>,
     bios: Option<PathBuf>,
     harts: Option<u32>,
-    #[serde(deserialize_with = "bytes")]
+    #[serde(deserialize_with = "size::deserialize")]
     host_memory: Option<u64>,
     monitor: Option<PathBuf>,
     console: Option<Console>,
+    uplink: Option<String>,
     qemu_args: Vec<String>,
     vm: Vec<VmTable>,
 }
@@ -33,7 +36,7 @@ struct VmTable {
     initrd: Option<PathBuf>,
     append: Option<String>,
     overlay: Option<PathBuf>,
-    #[serde(deserialize_with = "bytes")]
+    #[serde(deserialize_with = "size::deserialize")]
     memory: Option<u64>,
     vcpus: Option<u32>,
     weight: Option<u32>,
@@ -41,39 +44,18 @@ struct VmTable {
     pin: Option<Vec<u32>>,
     mode: Option<Mode>,
     sum: Option<Sum>,
-    #[serde(deserialize_with = "bytes")]
+    #[serde(deserialize_with = "size::deserialize")]
     shadow_pool: Option<u64>,
-    #[serde(deserialize_with = "bytes")]
+    #[serde(deserialize_with = "size::deserialize")]
     routine_cache: Option<u64>,
     values: Option<u32>,
-    #[serde(deserialize_with = "address")]
+    #[serde(deserialize_with = "size::deserialize_address")]
     window: Option<u64>,
-}
-
-/// A number, or a text that is read as flags are.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Figure {
-    Number(u64),
-    Text(String),
-}
-
-fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    figure(deserializer, size::parse)
-}
-
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    figure(deserializer, size::address)
-}
-
-fn figure<'de, D: Deserializer<'de>>(
-    deserializer: D,
-    parse: fn(&str) -> Result<u64, String>,
-) -> Result<Option<u64>, D::Error> {
-    match Figure::deserialize(deserializer)? {
-        Figure::Number(number) => Ok(Some(number)),
-        Figure::Text(text) => parse(&text).map(Some).map_err(D::Error::custom),
-    }
+    disk: Option<Vec<DiskTable>>,
+    net: Option<Vec<NetTable>>,
+    virtio_console: Option<bool>,
+    ports: Option<Vec<String>>,
+    rng: Option<bool>,
 }
 
 /// Everything that was said, with the defaults for what was not.
@@ -87,6 +69,10 @@ pub struct Setup {
     pub monitor: Option<PathBuf>,
     /// `None` if nothing was said.
     pub console: Option<Console>,
+    /// What an uplink reaches, as QEMU's `-netdev` takes it.
+    pub uplink: Option<String>,
+    /// Ports that QEMU's user network forwards.
+    pub hostfwd: Vec<String>,
     pub qemu_arguments: Vec<String>,
 }
 
@@ -106,11 +92,11 @@ impl Setup {
                 "flags for the guest do not say which VM of the file they mean: put them into it"
             ),
         }
-        let mut guests = file
-            .vm
-            .into_iter()
-            .map(VmTable::into_guest)
-            .collect::<Result<Vec<_>>>()?;
+        let mut hostfwd = Vec::new();
+        let mut guests = Vec::new();
+        for vm in file.vm {
+            guests.push(vm.into_guest(&mut hostfwd)?);
+        }
         if let Some(count) = flags.vms {
             if guests.len() > 1 {
                 bail!("--vms copies one VM, and the file has {}", guests.len());
@@ -118,6 +104,7 @@ impl Setup {
             let copies = |guest: Guest| guest.copies(count as usize);
             guests = guests.into_iter().flat_map(copies).collect();
         }
+        check_macs(&guests)?;
         let none = HostArguments::default();
         let host = host.unwrap_or(&none);
         file.qemu_args.extend(host.qemu_arg.iter().cloned());
@@ -133,6 +120,8 @@ impl Setup {
             host_memory: host.host_memory.or(file.host_memory),
             monitor: flags.monitor.clone().or(file.monitor),
             console: flags.console.map(Console::from).or(file.console),
+            uplink: host.uplink.clone().or(file.uplink),
+            hostfwd,
             qemu_arguments: file.qemu_args,
         })
     }
@@ -145,6 +134,57 @@ impl Setup {
             ),
             (_, true) => Ok(Console::Prefixed),
             (console, false) => Ok(console.unwrap_or_default()),
+        }
+    }
+
+    /// The images that QEMU gives the host as disks. Disks that are numbered must come from elsewhere.
+    pub fn images(&self) -> Result<Vec<Image>> {
+        let images = patchvisor::disk::images(&self.guests)?;
+        if !self.has_disks(|content| matches!(content, Content::Host(_))) {
+            return Ok(images);
+        }
+        if self.qemu_arguments.is_empty() {
+            bail!(
+                "device:N is a disk that the host has anyway, and QEMU has none: name an image instead, or \
+                 give QEMU the disk with --qemu-arg"
+            );
+        }
+        if !images.is_empty() {
+            bail!("disks are numbered on the host, so name either images or device:N, not both");
+        }
+        Ok(images)
+    }
+
+    /// Checks that nothing was said that a bundle for a board cannot carry.
+    pub fn check_for_board(&self) -> Result<()> {
+        if self.has_disks(|content| matches!(content, Content::Image { .. })) {
+            bail!(
+                "a board has its own disks: write device:N or device:N/PARTITION for one of them, or \
+                 bundle:FILE to pack the image"
+            );
+        }
+        if !self.hostfwd.is_empty() {
+            bail!("hostfwd is of QEMU's user network, which a board has not: write --net uplink");
+        }
+        Ok(())
+    }
+
+    fn has_disks(&self, of: impl Fn(&Content) -> bool) -> bool {
+        let mut disks = self.guests.iter().flat_map(|guest| &guest.disks);
+        disks.any(|disk| of(&disk.content))
+    }
+
+    /// What the host's network device reaches, given whether a guest has an uplink.
+    pub fn backend(&self) -> Result<Option<String>> {
+        let mut nets = self.guests.iter().flat_map(|guest| &guest.vm.nets);
+        let has_uplink = nets.any(|net| net.uplink);
+        match self.uplink.as_deref() {
+            Some("none") => Ok(None),
+            backend if has_uplink => {
+                devices::uplink(backend.unwrap_or("user"), &self.hostfwd).map(Some)
+            }
+            Some(_) => bail!("--uplink is there for --net uplink, and no VM has that: add it"),
+            None => Ok(None),
         }
     }
 
@@ -182,8 +222,30 @@ impl File {
             absolute(&mut vm.kernel);
             absolute(&mut vm.initrd);
             absolute(&mut vm.overlay);
+            for disk in vm.disk.iter_mut().flatten() {
+                disk.in_directory(directory);
+            }
         }
         Ok(file)
+    }
+}
+
+/// What a flag that may be given several times says; `None` if it was not given.
+fn some<T: Clone>(given: &[T]) -> Option<Vec<T>> {
+    (!given.is_empty()).then(|| given.to_vec())
+}
+
+/// Checks that no two interfaces have one MAC address.
+fn check_macs(guests: &[Guest]) -> Result<()> {
+    let nets = guests.iter().flat_map(|guest| &guest.vm.nets);
+    let mut macs: Vec<_> = nets.filter_map(|net| net.mac).collect();
+    macs.sort();
+    match macs.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => bail!(
+            "two network interfaces have the MAC address {}: give each its own",
+            pair[0]
+        ),
+        None => Ok(()),
     }
 }
 
@@ -206,6 +268,11 @@ impl VmTable {
             routine_cache: flags.routine_cache,
             values: flags.values,
             window: flags.window,
+            disk: some(&flags.disk),
+            net: some(&flags.net),
+            virtio_console: flags.virtio_console.then_some(true),
+            ports: some(&flags.port),
+            rng: flags.rng,
         }
     }
 
@@ -232,9 +299,15 @@ impl VmTable {
         take(&mut self.routine_cache, said.routine_cache);
         take(&mut self.values, said.values);
         take(&mut self.window, said.window);
+        take(&mut self.disk, said.disk);
+        take(&mut self.net, said.net);
+        take(&mut self.virtio_console, said.virtio_console);
+        take(&mut self.ports, said.ports);
+        take(&mut self.rng, said.rng);
     }
 
-    fn into_guest(self) -> Result<Guest> {
+    /// The guest; ports to forward are added to `hostfwd`.
+    fn into_guest(self, hostfwd: &mut Vec<String>) -> Result<Guest> {
         let kernel = self.kernel.context(
             "a VM has no kernel: give --kernel, or kernel = \"...\" in the configuration",
         )?;
@@ -255,6 +328,19 @@ impl VmTable {
         vm.routine_cache = self.routine_cache.unwrap_or(vm.routine_cache);
         vm.values = self.values.unwrap_or(vm.values);
         vm.window = self.window;
+        for net in self.net.unwrap_or_default() {
+            let (net, rules) = net.into_net();
+            vm.nets.push(net);
+            hostfwd.extend(rules);
+        }
+        vm.ports = self.ports.unwrap_or_default();
+        vm.virtio_console = self.virtio_console.unwrap_or(!vm.ports.is_empty());
+        let disks = self.disk.unwrap_or_default().into_iter();
+        guest.disks = disks.map(DiskTable::into_disk).collect::<Result<_>>()?;
+        // A guest that has devices is a whole system, and draws random numbers from the start.
+        let devices = vm.devices() + guest.disks.len();
+        let has_needs = !vm.nets.is_empty() || !guest.disks.is_empty();
+        vm.entropy = self.rng.unwrap_or(has_needs && devices < MOST_DEVICES);
         Ok(guest)
     }
 }
@@ -320,6 +406,78 @@ mod tests {
             ("batch", 1, 100, Some(50), &[1, 0]),
         ];
         assert_eq!(shares.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn each_vm_of_the_file_has_its_own_devices() {
+        let text = "[[vm]]\nname = \"a\"\nkernel = \"k\"\n\
+                    [[vm.disk]]\nfile = \"a.img\"\nserial = \"root\"\n\
+                    [[vm.disk]]\nbundle = \"b.img\"\nchanges = \"1M\"\nreadonly = true\n\
+                    [[vm.net]]\nmac = \"52:54:00:12:34:56\"\nhostfwd = [\"tcp::2222-:22\"]\n\
+                    [[vm]]\nname = \"b\"\nkernel = \"k\"\nports = [\"log\"]\n[[vm.net]]\n\
+                    [[vm]]\nname = \"c\"\nkernel = \"k\"\n";
+        let setup = configured(text, GuestArguments::default()).unwrap();
+        let [a, b, c] = &setup.guests[..] else {
+            panic!("{:?}", setup.guests);
+        };
+        let [image, packed] = &a.disks[..] else {
+            panic!("{:?}", a.disks);
+        };
+        assert!(matches!(&image.content, Content::Image { path, .. } if path.is_absolute()));
+        assert_eq!((image.serial.as_str(), image.read_only), ("root", false));
+        let changes = |content: &Content| match content {
+            Content::Packed { path, changes } if path.is_absolute() => Some(*changes),
+            _ => None,
+        };
+        assert_eq!(
+            (changes(&packed.content), packed.read_only),
+            (Some(1 << 20), true)
+        );
+        assert!(a.vm.nets[0].uplink && a.vm.nets[0].mac.is_some());
+        assert!(!b.vm.nets[0].uplink && b.vm.virtio_console && b.vm.ports == ["log"]);
+        let entropy = [a, b, c].map(|guest| guest.vm.entropy);
+        assert_eq!(entropy, [true, true, false]);
+        let backend = setup.backend().unwrap();
+        assert_eq!(backend.as_deref(), Some("user,hostfwd=tcp::2222-:22"));
+        let error = setup.check_for_board().unwrap_err().to_string();
+        assert!(error.contains("device:N"), "{error}");
+    }
+
+    #[test]
+    fn devices_that_cannot_be_are_refused() {
+        let gather = |devices: &str| {
+            let text = format!("[[vm]]\nkernel = \"k\"\n{devices}");
+            configured(&text, GuestArguments::default())
+        };
+        let message = |result: Result<Setup>| format!("{:#}", result.unwrap_err());
+        let net = "[[vm.net]]\nmac = \"52:54:00:12:34:56\"\n";
+        let error = message(gather(&format!("{net}{net}")));
+        assert!(error.contains("52:54:00:12:34:56"), "{error}");
+        let error = message(gather("[[vm.disk]]\nfile = \"a\"\ndevice = 1\n"));
+        assert!(error.contains("one of FILE"), "{error}");
+        let error = message(gather("[[vm.disk]]\nfile = \"a\"\nsize = 1\n"));
+        assert!(error.contains("size"), "{error}");
+        let numbered = gather("[[vm.disk]]\ndevice = 1\n").unwrap();
+        let error = numbered.images().unwrap_err().to_string();
+        assert!(error.contains("--qemu-arg"), "{error}");
+        numbered.check_for_board().unwrap();
+        let forwarded = gather("[[vm.net]]\nhostfwd = [\"tcp::1-:1\"]\n").unwrap();
+        let error = forwarded.check_for_board().unwrap_err().to_string();
+        assert!(error.contains("--net uplink"), "{error}");
+    }
+
+    #[test]
+    fn the_entropy_device_gives_way_to_what_was_asked_for() {
+        let disks = "[[vm.disk]]\nfile = \"a\"\n".repeat(8);
+        let text = format!("[[vm]]\nkernel = \"k\"\n{disks}");
+        let entropy = |rng| {
+            let flags = GuestArguments {
+                rng,
+                ..GuestArguments::default()
+            };
+            configured(&text, flags).unwrap().guests[0].vm.entropy
+        };
+        assert!(!entropy(None) && entropy(Some(true)));
     }
 
     #[test]

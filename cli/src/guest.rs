@@ -1,8 +1,9 @@
 //! A guest as the host has it: the VM's description and the files, from which a bundle is packed.
 
+use crate::disk::{self, Content, Disk};
 use crate::{kernel_file, qemu::Machine};
 use anyhow::{Context, Result, bail};
-use bundle::{Console, Description, Vm};
+use bundle::{Console, Description, Source, Vm};
 use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1 << 20;
@@ -13,10 +14,10 @@ const VM_MEMORY: u64 = 3 * MIB;
 /// What the monitor keeps of each vCPU.
 const VCPU_MEMORY: u64 = 128 << 10;
 
-/// A VM and where its files are. The names in `vm` are set when it is packed.
+/// A VM and where its files are. The names and disks in `vm` are set when it is packed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Guest {
-    /// What the monitor is told; its names of files are replaced.
+    /// What the monitor is told; its names of files and its disks are replaced.
     pub vm: Vm,
     /// The kernel, possibly compressed.
     pub kernel: PathBuf,
@@ -24,6 +25,8 @@ pub struct Guest {
     pub initrd: Option<PathBuf>,
     /// A device-tree overlay (`.dtbo`).
     pub overlay: Option<PathBuf>,
+    /// The disks, in the order in which the guest finds them.
+    pub disks: Vec<Disk>,
 }
 
 impl Guest {
@@ -43,6 +46,7 @@ impl Guest {
             kernel,
             initrd: None,
             overlay: None,
+            disks: Vec::new(),
         }
     }
 
@@ -105,11 +109,33 @@ pub fn pack(guests: &[Guest], console: Console) -> Result<Vec<u8>> {
         files: Vec::new(),
     };
     let mut vms = Vec::new();
+    let images = disk::images(guests)?;
     for (index, guest) in guests.iter().enumerate() {
         let mut vm = guest.vm.clone();
         vm.kernel = files.add("kernel", index, &guest.kernel, kernel_file::read)?;
         vm.initrd = files.add_if_any("initrd", index, guest.initrd.as_deref())?;
         vm.overlay = files.add_if_any("overlay", index, guest.overlay.as_deref())?;
+        vm.disks.clear();
+        for disk in &guest.disks {
+            let source = match &disk.content {
+                Content::Image { path, partition } => disk::source(&images, path, *partition)?,
+                Content::Host(source) => source.clone(),
+                Content::Packed { path, changes } => {
+                    let name = files.add("disk", index, path, disk::read)?;
+                    let changes = match disk.read_only {
+                        true => 0,
+                        // Nobody changes more than there is.
+                        false => files.size(&name).next_multiple_of(MIB).min(*changes),
+                    };
+                    Source::File { name, changes }
+                }
+            };
+            vm.disks.push(bundle::Disk {
+                source,
+                read_only: disk.read_only,
+                serial: disk.serial.clone(),
+            });
+        }
         vms.push(vm);
     }
     let description = Description {
@@ -152,10 +178,17 @@ impl<'a> Files<'a> {
         if let Some(file) = self.files.iter().find(same) {
             return Ok(file.name.clone());
         }
-        let name = match self.several {
+        let first = match self.several {
             false => kind.to_owned(),
             true => format!("{vm}-{kind}"),
         };
+        let mut name = first.clone();
+        for number in 2.. {
+            if self.files.iter().all(|file| file.name != name) {
+                break;
+            }
+            name = format!("{first}-{number}");
+        }
         self.files.push(File {
             kind,
             path,
@@ -163,6 +196,12 @@ impl<'a> Files<'a> {
             bytes: read(path)?,
         });
         Ok(name)
+    }
+
+    /// Bytes of a file that was added; 0 if there is none of this name.
+    fn size(&self, name: &str) -> u64 {
+        let file = self.files.iter().find(|file| file.name == name);
+        file.map_or(0, |file| file.bytes.len() as u64)
     }
 
     fn add_if_any(
@@ -182,17 +221,27 @@ fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
 
 /// How much memory a host needs for these VMs, in bytes.
 pub fn host_memory<'a>(vms: impl IntoIterator<Item = &'a Vm>, bundle_size: u64) -> u64 {
-    let vms: u64 = vms
+    let needed = vms
         .into_iter()
         .map(|vm| {
             let pools = vm.shadow_pool + vm.routine_cache;
-            vm.memory + pools + VM_MEMORY + u64::from(vm.vcpus) * VCPU_MEMORY
+            let changes = vm.disks.iter().map(|disk| match disk.source {
+                Source::File { changes, .. } => changes,
+                Source::Device(_) | Source::Partition { .. } => 0,
+            });
+            let changes = changes.fold(0, u64::saturating_add);
+            let harts = u64::from(vm.vcpus) * VCPU_MEMORY;
+            (vm.memory + pools + VM_MEMORY + harts).saturating_add(changes)
         })
-        .sum();
-    (vms + bundle_size + MONITOR_MEMORY).next_multiple_of(64 * MIB)
+        .fold(bundle_size + MONITOR_MEMORY, u64::saturating_add);
+    needed
+        .checked_next_multiple_of(64 * MIB)
+        .unwrap_or(u64::MAX)
 }
 
-/// The machine that boots the monitor with a bundle, large enough for the bundle's VMs.
+/// The machine that boots the monitor with a bundle, large enough for the bundle's VMs, and with a
+/// network device on QEMU's user network and an entropy device if they need one. Images of disks are
+/// for [`Machine::disks`].
 ///
 /// # Errors
 /// When the bundle cannot be read or is defective.
@@ -201,10 +250,15 @@ pub fn machine(monitor: &Path, bundle_file: &Path) -> Result<Machine> {
     let bundle = bundle::open(&bytes).with_context(|| bundle_file.display().to_string())?;
     let description = bundle.description();
     let memory = host_memory(&description.vms, bundle.size() as u64);
-    let machine = Machine::new()
+    let mut machine = Machine::new()
         .memory(memory)
         .kernel(monitor)
-        .initrd(bundle_file);
+        .initrd(bundle_file)
+        .entropy(description.vms.iter().any(|vm| vm.entropy));
+    let mut nets = description.vms.iter().flat_map(|vm| &vm.nets);
+    if nets.any(|net| net.uplink) {
+        machine = machine.uplink("user");
+    }
     Ok(match description.console {
         Console::Switched => machine,
         Console::Prefixed => machine.prefixed(description.vms.iter().map(|vm| &vm.name)),
@@ -288,6 +342,49 @@ mod tests {
         for vm in &bundle.description().vms {
             assert_eq!(bundle.file(&vm.kernel), Some(&image[..]));
         }
+    }
+
+    #[test]
+    fn packed_disks_are_files_whose_changes_the_host_has_memory_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let put = |name: &str, bytes: &[u8]| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let mut image = vec![0; 64];
+        image[56..60].copy_from_slice(b"RSC\x05");
+        let mut guest = Guest::new(put("Image", &image));
+        let packed = |path: &PathBuf| {
+            Disk::new(Content::Packed {
+                path: path.clone(),
+                changes: disk::DEFAULT_CHANGES,
+            })
+        };
+        let small = put("small.img", &[1; 512]);
+        let large = put("large.img", &vec![2; 2 << 20]);
+        let read_only = Disk {
+            read_only: true,
+            ..packed(&small)
+        };
+        guest.disks = vec![packed(&small), packed(&large), read_only];
+        let bytes = guest.pack().unwrap();
+        let bundle = bundle::open(&bytes).unwrap();
+        let vm = &bundle.description().vms[0];
+        let file = |name: &str, changes| Source::File {
+            name: name.into(),
+            changes,
+        };
+        let sources: Vec<_> = vm.disks.iter().map(|disk| disk.source.clone()).collect();
+        let expected = [file("disk", MIB), file("disk-2", 2 * MIB), file("disk", 0)];
+        assert_eq!(sources, expected);
+        assert_eq!(bundle.file("disk-2").map(<[u8]>::len), Some(2 << 20));
+
+        let mut large = vm.clone();
+        large.disks[0].source = file("disk", 512 * MIB);
+        assert!(host_memory([&large], 0) - host_memory([vm], 0) >= 448 * MIB);
+        large.disks[0].source = file("disk", u64::MAX);
+        assert_eq!(host_memory([&large], 0), u64::MAX);
     }
 
     #[test]

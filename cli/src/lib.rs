@@ -19,10 +19,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod disk;
 pub mod guest;
 pub mod kernel_file;
 pub mod qemu;
 pub mod size;
 pub mod stats;
 
-pub use bundle::{Console, Mode, Sum, Vm};
+pub use bundle::{Console, Mac, Mode, Net, Source, Sum, Vm};
+pub use disk::Disk;

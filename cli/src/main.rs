@@ -4,6 +4,7 @@
 
 mod arguments;
 mod config;
+mod devices;
 
 use anyhow::{Context, Result, bail};
 use arguments::{Arguments, Command, PackArguments, RunArguments};
@@ -17,6 +18,9 @@ use std::time::Duration;
 
 /// Exit code of a run that took too long, as of timeout(1).
 const TIMED_OUT: u8 = 124;
+
+/// What QEMU says of an image that another one has locked: `Failed to get "write" lock`.
+const LOCKED: &str = "Failed to get \"";
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
@@ -34,6 +38,7 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let setup = config::Setup::gather(&arguments.guest, Some(&arguments.host))?;
     let console = setup.console_for(arguments.log_dir.is_some())?;
     setup.check_pins()?;
+    let (images, backend) = (setup.images()?, setup.backend()?);
     let monitor = guest::monitor(setup.monitor.as_deref())?;
     let file = tempfile::Builder::new()
         .prefix("patchvisor-")
@@ -42,7 +47,12 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
         .context("making a temporary file for the bundle")?;
     let bundle = guest::pack(&setup.guests, console)?;
     std::fs::write(file.path(), bundle).context("writing the bundle")?;
-    let mut machine = host(&setup, guest::machine(&monitor, file.path())?);
+    let machine = guest::machine(&monitor, file.path())?.disks(images);
+    let machine = match backend {
+        Some(backend) => machine.uplink(backend),
+        None => machine.no_uplink(),
+    };
+    let mut machine = host(&setup, machine);
     if let Some(directory) = &arguments.log_dir {
         machine = machine.logs(directory);
     }
@@ -92,6 +102,12 @@ fn verdict(outcome: &Outcome) -> ExitCode {
     if !outcome.complaints.trim().is_empty() {
         eprintln!("{}", outcome.complaints.trim());
     }
+    if outcome.complaints.contains(LOCKED) {
+        eprintln!(
+            "patchvisor: error: a disk image is in use by another QEMU: end that one, copy the image, or \
+             add ,readonly in both"
+        );
+    }
     let mut failed = false;
     // With several VMs it has gone on for the others.
     let stopped = match outcome.vms.len() {
@@ -117,6 +133,7 @@ fn verdict(outcome: &Outcome) -> ExitCode {
 /// Packs the guests into a file and says how U-Boot boots it.
 fn pack(arguments: &PackArguments) -> Result<()> {
     let setup = config::Setup::gather(&arguments.guest, None)?;
+    setup.check_for_board()?;
     let bytes = guest::pack(&setup.guests, setup.console.unwrap_or_default())?;
     if arguments.output.is_dir() {
         bail!("{} is a directory: name a file", arguments.output.display());

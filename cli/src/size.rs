@@ -1,5 +1,43 @@
 //! Sizes and addresses as people write them.
 
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// A number, or a text that is read as flags are.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Figure {
+    Number(u64),
+    Text(String),
+}
+
+/// Reads a size from a configuration file: a number, or a text as [`parse`] takes it.
+///
+/// # Errors
+/// When it is neither.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    figure(deserializer, parse)
+}
+
+/// Reads an address from a configuration file: a number, or a text as [`address`] takes it.
+///
+/// # Errors
+/// When it is neither.
+pub fn deserialize_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
+    figure(deserializer, address)
+}
+
+fn figure<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    parse: fn(&str) -> Result<u64, String>,
+) -> Result<Option<u64>, D::Error> {
+    match Figure::deserialize(deserializer)? {
+        Figure::Number(number) => Ok(Some(number)),
+        Figure::Text(text) => parse(&text).map(Some).map_err(D::Error::custom),
+    }
+}
+
 /// Reads a size in bytes: `1G`, `256M`, `512 KiB`, `4096`. The units are powers of 1,024.
 ///
 /// # Errors

@@ -364,3 +364,119 @@ fn a_host_has_the_harts_and_the_memory_that_its_vms_need() {
     let line = String::from_utf8_lossy(&output.stdout);
     assert!(line.contains("-smp 4 -m 1216M"), "{line}");
 }
+
+/// A stand-in that prints the arguments it was given.
+const ECHO: &str = "tr '\\0' ' ' < /proc/$$/cmdline";
+
+#[test]
+fn devices_of_guests_are_devices_of_the_host() {
+    let script = Script::new(ECHO);
+    let kernel = script.file("Image", &image());
+    let disk = script.file("root.img", &[0; 1024]);
+    let qcow2 = script.file("data.qcow2", b"QFI\xfb and more");
+    let root = format!("{},serial=root", disk.display());
+    let data = format!("{},readonly", qcow2.display());
+    let net = "user,mac=52:54:00:12:34:56,hostfwd=tcp::2222-:22";
+    let arguments = [
+        "--disk", &root, "--drive", &data, "--net", net, "--net", "--port", "log",
+    ];
+    let output = script.patchvisor_run(&arguments, &kernel);
+    let line = String::from_utf8_lossy(&output.stdout);
+    for part in [
+        "format=raw,cache=writeback,file=/",
+        "root.img -device virtio-blk-device,drive=disk0,bus=virtio-mmio-bus.0 ",
+        "format=qcow2,cache=writeback,readonly=on,file=/",
+        "-device virtio-blk-device,drive=disk1,bus=virtio-mmio-bus.1 ",
+        "-netdev user,hostfwd=tcp::2222-:22,id=uplink ",
+        "-device virtio-net-device,netdev=uplink,bus=virtio-mmio-bus.2 ",
+        "-device virtio-rng-device,bus=virtio-mmio-bus.3 ",
+        "-global virtio-mmio.force-legacy=false ",
+    ] {
+        assert!(line.contains(part), "{part} is not in: {line}");
+    }
+    let arguments = ["--net", "uplink", "--uplink", "none", "--rng=false"];
+    let output = script.patchvisor_run(&arguments, &kernel);
+    let line = String::from_utf8_lossy(&output.stdout);
+    assert!(line.contains("-smp") && !line.contains("virtio"), "{line}");
+}
+
+#[test]
+fn a_disk_that_cannot_be_stops_the_run_before_qemu_starts() {
+    let script = Script::new("echo started");
+    let kernel = script.file("Image", &image());
+    let odd = script.file("odd.img", &[0; 700]).display().to_string();
+    let absent = script.path("absent.img").display().to_string();
+    let message = |arguments: &[&str]| {
+        let output = script.patchvisor_run(arguments, &kernel);
+        assert_ne!(output.status.code(), Some(0));
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let odd = |options: &str| message(&["--disk", &format!("{odd}{options}")]);
+    assert!(odd("").contains("700 bytes"));
+    assert!(odd(",size=4").contains("size=4"));
+    assert!(message(&["--disk", &absent]).contains("qemu-img create"));
+    assert!(message(&["--disk", &format!("bundle:{absent}")]).contains("absent.img"));
+    assert!(message(&["--disk", "/"]).contains("a directory"));
+    let even = script.file("even.img", &[0; 512]).display().to_string();
+    assert!(message(&["--vms", "2", "--disk", &even]).contains("same device"));
+    assert!(message(&["--uplink", "tap"]).contains("--net uplink"));
+    let rule = "user,hostfwd=tcp::1-:1";
+    assert!(message(&["--net", rule, "--uplink", "tap"]).contains("hostfwd"));
+}
+
+#[test]
+fn an_image_in_use_is_told_with_the_remedy() {
+    let complaint = "qemu-system-riscv64: Failed to get \"write\" lock\n\
+                     Is another process using the image [root.img]?";
+    let script = Script::new(&format!("echo '{complaint}' >&2; exit 1"));
+    let kernel = script.file("Image", &image());
+    let output = script.patchvisor_run(&[], &kernel);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("root.img"), "{errors}");
+    assert!(errors.contains("in use by another QEMU"), "{errors}");
+}
+
+#[test]
+fn a_bundle_for_a_board_numbers_its_disks() {
+    let script = Script::new("exit 0");
+    let kernel = script.file("Image", &image());
+    let bundle = script.path("a.bundle");
+    let pack = |arguments: &[&str]| {
+        let mut command = patchvisor();
+        command.arg("pack").arg("--kernel").arg(&kernel);
+        command.arg("-o").arg(&bundle).args(arguments);
+        command.output().unwrap()
+    };
+    let packed = script.file("small.img", &[7; 512]).display().to_string();
+    let output = pack(&[
+        "--disk",
+        "device:1/2,readonly",
+        "--disk",
+        &format!("bundle:{packed}"),
+        "--net",
+        "uplink",
+    ]);
+    assert!(output.status.success());
+    let bytes = std::fs::read(&bundle).unwrap();
+    let bundle = bundle::open(&bytes).unwrap();
+    let vm = &bundle.description().vms[0];
+    let sources: Vec<_> = vm.disks.iter().map(|disk| &disk.source).collect();
+    let partition = bundle::Source::Partition {
+        device: 1,
+        number: 2,
+    };
+    let file = bundle::Source::File {
+        name: "disk".into(),
+        changes: 1 << 20,
+    };
+    assert_eq!(sources, [&partition, &file]);
+    assert!(vm.disks[0].read_only && vm.nets[0].uplink && vm.entropy);
+    assert_eq!(bundle.file("disk"), Some(&[7; 512][..]));
+
+    let output = pack(&["--disk", &packed]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("device:N"), "{errors}");
+}

@@ -1,8 +1,10 @@
 //! What the machine is: the command line of QEMU.
 
 use super::console::Show;
+use super::devices::Devices;
 use super::logs::Logs;
 use super::run::{Console, Run};
+use crate::disk::Image;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,7 @@ pub struct Machine {
     append: Option<String>,
     icount_shift: Option<u32>,
     reboot: bool,
+    devices: Devices,
     extra: Vec<OsString>,
     live: bool,
     vms: Vec<String>,
@@ -87,6 +90,7 @@ impl Default for Machine {
             append: None,
             icount_shift: None,
             reboot: true,
+            devices: Devices::default(),
             extra: Vec::new(),
             live: false,
             vms: Vec::new(),
@@ -161,6 +165,31 @@ impl Machine {
         self
     }
 
+    /// The disks, numbered in this order.
+    pub fn disks(mut self, images: impl IntoIterator<Item = Image>) -> Self {
+        self.devices.disks = images.into_iter().collect();
+        self
+    }
+
+    /// A network device that reaches `backend`, as `-netdev` takes it without `id=`: `user`,
+    /// `user,hostfwd=tcp::2222-:22`.
+    pub fn uplink(mut self, backend: impl Into<String>) -> Self {
+        self.devices.uplink = Some(backend.into());
+        self
+    }
+
+    /// No network device from [`Self::uplink`].
+    pub fn no_uplink(mut self) -> Self {
+        self.devices.uplink = None;
+        self
+    }
+
+    /// Whether it has an entropy device.
+    pub fn entropy(mut self, entropy: bool) -> Self {
+        self.devices.entropy = entropy;
+        self
+    }
+
     /// One more argument for QEMU.
     pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
         self.extra.push(argument.into());
@@ -215,6 +244,7 @@ impl Machine {
         if !self.reboot {
             command.arg("-no-reboot");
         }
+        command.args(self.devices.arguments());
         command.args(&self.extra);
         command
     }
@@ -224,7 +254,7 @@ impl Machine {
     /// # Errors
     /// When a file is missing or QEMU cannot be started.
     pub fn spawn(&self) -> Result<Run> {
-        self.check_files()?;
+        self.check()?;
         let mut command = self.command();
         command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
         let show = self.live.then_some(Show::StandardError);
@@ -237,7 +267,7 @@ impl Machine {
     /// # Errors
     /// When a file is missing or QEMU cannot be started.
     pub fn spawn_interactive(&self, show: Show) -> Result<Run> {
-        self.check_files()?;
+        self.check()?;
         let mut command = self.command();
         command.arg("-nographic");
         Run::start(command, self.console(true, Some(show))?)
@@ -255,7 +285,7 @@ impl Machine {
         })
     }
 
-    fn check_files(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         let files = [&self.bios, &self.kernel, &self.initrd];
         let names = ["firmware", "kernel", "initrd"];
         for (name, file) in names.iter().zip(files) {
@@ -266,7 +296,8 @@ impl Machine {
             }
             readable(path).with_context(|| format!("the {name} {}", path.display()))?;
         }
-        Ok(())
+        self.devices.disks.iter().try_for_each(Image::check)?;
+        self.devices.check()
     }
 }
 

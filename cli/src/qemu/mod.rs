@@ -13,6 +13,7 @@
 //! ```
 
 mod console;
+mod devices;
 mod logs;
 mod machine;
 mod prefixed;
