@@ -87,7 +87,11 @@ impl Machine {
         match self.states[vcpu.index] {
             State::Started => {}
             State::Stopped => return false,
-            State::StartPending(start) => self.start(vcpu, start),
+            State::StartPending(start) => {
+                self.start(vcpu, start);
+                // It has no interrupt pending yet.
+                self.look_at_interrupts(vcpu);
+            }
             State::Waiting if !vcpu.block.hart.ends_wait() => return false,
             State::Waiting => {}
             // Another hart's interrupt ends it even where `sie` does not enable that.
@@ -105,8 +109,6 @@ impl Machine {
             }
         }
         self.states[vcpu.index] = State::Started;
-        // A hart that has just started has no interrupt pending yet.
-        self.look_at_interrupts(vcpu);
         self.leave(vcpu);
         if requests & FLUSH != 0 {
             self.offer_context(vcpu);

@@ -11,11 +11,12 @@ use patchvisor::qemu::Outcome;
 use std::io::Write;
 use std::time::Duration;
 use tempfile::NamedTempFile;
+use xtask::hostile;
 
 const MIB: u64 = 1 << 20;
 /// Each attacker runs so long in every test run, in seconds: all together more than a minute.
 const SECONDS: u64 = 6;
-/// With `--include-ignored`, from seeds of the day.
+/// The long ones, unless `$PATCHVISOR_HOSTILE_SECONDS` says otherwise.
 const LONG_SECONDS: u64 = 120;
 /// Seeds of every test run. What was found with others belongs here too.
 const SEEDS: [u64; 2] = [1, 0x5eed];
@@ -26,41 +27,53 @@ const HEAD_START: u64 = 1;
 
 const WITNESS: &str = "witness";
 
-/// One trial for each attacker and seed.
+/// One trial for each attacker and seed, and for all attackers at once.
 ///
 /// # Errors
 /// When the list of programs cannot be read.
 pub fn trials() -> Result<Vec<Trial>> {
+    let list = programs::list()?.into_iter();
+    let (witnesses, attackers): (Vec<_>, Vec<_>) = list
+        .filter(|program| program.kind == Kind::Hostile)
+        .partition(|program| program.name == WITNESS);
+    let witness = witnesses.first();
+    let witness = witness.context("no witness in guests/programs.toml")?;
     let mut trials = Vec::new();
-    for program in programs::list()? {
-        if program.kind != Kind::Hostile || program.name == WITNESS {
-            continue;
+    let mut add = |name: &str, attackers: Vec<Program>| {
+        let attack = |seconds, seed| Attack {
+            attackers: attackers.clone(),
+            witness: witness.clone(),
+            seed,
+            seconds,
+        };
+        for seed in SEEDS {
+            let attack = attack(SECONDS, seed);
+            let name = format!("hostile::{name}::seed-{seed}");
+            trials.push(runner::trial(name, move || attack.run()));
         }
-        let attacks = SEEDS.map(|seed| (format!("seed-{seed}"), Some(seed), SECONDS));
-        for (name, seed, seconds) in attacks {
-            let program = program.clone();
-            let name = format!("hostile::{}::{name}", program.name);
-            trials.push(runner::trial(name, move || attack(&program, seed, seconds)));
-        }
-        let name = format!("hostile::{}::long", program.name);
-        trials.push(runner::long(name, move || {
-            attack(&program, None, LONG_SECONDS)
+        let (seconds, seed) = (number(hostile::SECONDS)?, number(hostile::SEED)?);
+        let attack = attack(
+            seconds.unwrap_or(LONG_SECONDS),
+            seed.unwrap_or_else(seed_of_the_day),
+        );
+        trials.push(runner::long(format!("hostile::{name}::long"), move || {
+            attack.run()
         }));
+        anyhow::Ok(())
+    };
+    for attacker in &attackers {
+        add(&attacker.name, vec![attacker.clone()])?;
     }
+    add("all_at_once", attackers)?;
     Ok(trials)
 }
 
-/// Runs the attacker beside the witness.
-fn attack(program: &Program, seed: Option<u64>, seconds: u64) -> Result<()> {
-    let seed = seed.unwrap_or_else(seed_of_the_day);
-    let bundle = bundle(program, seed, seconds)?;
-    let machine = guest::machine(&artefacts::monitor()?, bundle.path())?;
-    let outcome = machine
-        .harts(2)
-        .no_reboot()
-        .spawn()?
-        .wait(Duration::from_secs(seconds) + GRACE)?;
-    judge(&outcome).with_context(|| format!("{} with seed {seed}", program.name))
+/// A number from the environment.
+fn number(variable: &str) -> Result<Option<u64>> {
+    match std::env::var(variable) {
+        Ok(text) => Ok(Some(text.parse().with_context(|| format!("${variable}"))?)),
+        Err(_) => Ok(None),
+    }
 }
 
 fn seed_of_the_day() -> u64 {
@@ -69,32 +82,62 @@ fn seed_of_the_day() -> u64 {
     since.map_or(0, |since| since.as_secs())
 }
 
-/// Attacker and witness, in one bundle.
-fn bundle(program: &Program, seed: u64, seconds: u64) -> Result<NamedTempFile> {
-    let list = programs::list()?;
-    let witness = list.iter().find(|program| program.name == WITNESS);
-    let witness = witness.context("no witness in guests/programs.toml")?;
-    let longer = seconds + HEAD_START;
-    let guests = [
-        machine(program, format!("seed={seed} seconds={longer} wild=1"))?,
-        machine(witness, format!("seed={seed} seconds={seconds}"))?,
-    ];
-    let mut file = NamedTempFile::new()?;
-    file.write_all(&guest::pack(&guests, Console::Prefixed)?)?;
-    Ok(file)
+/// Attackers beside the witness, on one board.
+struct Attack {
+    attackers: Vec<Program>,
+    witness: Program,
+    seed: u64,
+    seconds: u64,
+}
+
+impl Attack {
+    fn run(&self) -> Result<()> {
+        let mut guests = vec![machine(&self.witness, self.arguments(self.seconds))?];
+        let longer = self.arguments(self.seconds + HEAD_START) + " wild=1";
+        for attacker in &self.attackers {
+            guests.push(machine(attacker, longer.clone())?);
+        }
+        let mut bundle = NamedTempFile::new()?;
+        bundle.write_all(&guest::pack(&guests, Console::Prefixed)?)?;
+        let outcome = guest::machine(&artefacts::monitor()?, bundle.path())?
+            .harts(2)
+            .no_reboot()
+            .spawn()?
+            .wait(Duration::from_secs(self.seconds) + GRACE)?;
+        let rounds = judge(&outcome).with_context(|| format!("with seed {}", self.seed))?;
+        let claims = self.attackers.iter().filter_map(|attacker| {
+            let lines = outcome.lines_of(&attacker.name).iter();
+            lines.rev().find_map(|line| claimed(&line.text))
+        });
+        let claims: Vec<_> = claims.collect();
+        println!(
+            "hostile: seed {}, {} s: {} of {} attackers came to their end and claim {} rounds; \
+             the witness was undisturbed in {rounds} rounds",
+            self.seed,
+            self.seconds,
+            claims.len(),
+            self.attackers.len(),
+            claims.iter().sum::<u64>()
+        );
+        Ok(())
+    }
+
+    fn arguments(&self, seconds: u64) -> String {
+        format!("seed={} seconds={seconds}", self.seed)
+    }
 }
 
 fn machine(program: &Program, append: String) -> Result<Guest> {
     let mut guest = Guest::new(artefacts::guest(&program.name)?);
-    guest.vm.memory = 256 * MIB;
+    guest.vm.memory = 128 * MIB;
     guest.vm.vcpus = program.harts;
     guest.vm.append = append;
     Ok(guest)
 }
 
-/// Whether the witness came to its end and the monitor has nothing to complain of. The attacker may
-/// have been ended; its own console cannot be believed, and is not looked at.
-fn judge(outcome: &Outcome) -> Result<()> {
+/// The witness's rounds, if it came to its end and the monitor has nothing to complain of. The attackers
+/// may have been ended; their own consoles cannot be believed.
+fn judge(outcome: &Outcome) -> Result<u64> {
     let text = outcome.text();
     let end = &text[text.floor_char_boundary(text.len().saturating_sub(1500))..];
     ensure!(
@@ -108,18 +151,23 @@ fn judge(outcome: &Outcome) -> Result<()> {
         !text.contains("patchvisor: panic"),
         "the monitor panicked; its console ends with\n{end}"
     );
-    let witnessed = text.lines().any(is_verdict);
-    ensure!(
-        witnessed,
-        "the witness did not come to its end; the console ends with\n{end}"
-    );
-    Ok(())
+    let lines = outcome.lines_of(WITNESS).iter();
+    let verdict = lines.rev().find_map(|line| witnessed(&line.text));
+    verdict.with_context(|| {
+        format!("the witness did not come to its end; the console ends with\n{end}")
+    })
 }
 
-/// The witness's last line, behind whatever the monitor puts before a machine's lines.
-fn is_verdict(line: &str) -> bool {
-    line.split_once("witness: ok, ")
-        .is_some_and(|(_, rest)| rest.ends_with(" rounds"))
+/// The number in the witness's last line.
+fn witnessed(line: &str) -> Option<u64> {
+    let rounds = line.strip_prefix("witness: ok, ")?;
+    rounds.strip_suffix(" rounds")?.parse().ok()
+}
+
+/// The number in an attacker's last line.
+fn claimed(line: &str) -> Option<u64> {
+    let (_, rounds) = line.strip_prefix("hostile: ")?.rsplit_once(", ")?;
+    rounds.strip_suffix(" rounds")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -127,9 +175,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_verdict_is_found_behind_a_prefix() {
-        assert!(is_verdict("witness: ok, 352 rounds"));
-        assert!(is_verdict("[witness] witness: ok, 352 rounds"));
-        assert!(!is_verdict("guest: panic: the text was changed"));
+    fn last_lines_are_read() {
+        assert_eq!(witnessed("witness: ok, 352 rounds"), Some(352));
+        assert_eq!(witnessed("guest: panic: the text was changed"), None);
+        let claim = "hostile: hostile_sbi survived, seed 7, 12345 rounds";
+        assert_eq!(claimed(claim), Some(12345));
     }
 }

@@ -29,7 +29,8 @@ pub fn trial(
     })
 }
 
-/// A trial that runs only when it is asked for with `-- --include-ignored`.
+/// A trial that runs only when it is asked for with `cargo xtask test --long`, which passes
+/// `--include-ignored` on.
 pub fn long(
     name: impl Into<String>,
     test: impl FnOnce() -> anyhow::Result<()> + Send + 'static,

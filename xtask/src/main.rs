@@ -5,7 +5,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
-use xtask::{bench, build, demo, fetch, setup, test};
+use xtask::{bench, build, demo, fetch, hostile, setup, test};
 
 /// Development tasks of Patchvisor.
 #[derive(Debug, Parser)]
@@ -21,6 +21,8 @@ enum Task {
     Demo(demo::Options),
     /// Test everything; the last line counts.
     Test(test::Options),
+    /// Run all hostile guests beside a witness, for minutes.
+    Hostile(hostile::Options),
     /// Measure what privileged instructions cost, and what that makes of a kernel's work.
     Bench(bench::Options),
     /// Build what runs on a hart; prints where it is.
@@ -58,6 +60,7 @@ fn run(task: Task) -> Result<bool> {
     match task {
         Task::Demo(options) => demo::demo(&options)?,
         Task::Test(options) => return test::test(&options),
+        Task::Hostile(options) => return hostile::hostile(&options),
         Task::Bench(options) => bench::bench(&options)?,
         Task::Setup => setup::ensure()?,
         Task::Fetch => {

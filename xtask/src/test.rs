@@ -17,6 +17,9 @@ pub struct Options {
     /// Run this part alone
     #[arg(long)]
     only: Option<Part>,
+    /// Run the long tests too: minutes each, an hour or more in all
+    #[arg(long)]
+    long: bool,
     /// Run only the tests whose names contain this
     filter: Option<String>,
 }
@@ -25,7 +28,8 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask test
   cargo xtask test --only unit
-  cargo xtask test --only end-to-end sret";
+  cargo xtask test --only end-to-end sret
+  cargo xtask test --long --only end-to-end linux_vms";
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -156,6 +160,9 @@ fn tests(
     say(&format!("--- {what}"));
     let mut command = cargo(&["test", "--no-fail-fast"]);
     command.args(arguments).args(&options.filter);
+    if options.long {
+        command.args(["--", "--include-ignored"]);
+    }
     command.envs(environment.iter().copied());
     let mut child = command
         .stdout(Stdio::piped())
@@ -198,7 +205,7 @@ fn failure(line: &str) -> Option<String> {
     verdict.contains("FAILED").then(|| name.trim().to_owned())
 }
 
-fn cargo(arguments: &[&str]) -> Command {
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(paths::root()).args(arguments);
     command.stdin(Stdio::null());

@@ -16,6 +16,17 @@ macro_rules! events {
         impl Event {
             /// Every event.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Its place in [`ALL`](Self::ALL).
+            #[must_use]
+            pub const fn place(self) -> usize {
+                enum Place {
+                    $($name,)*
+                }
+                match self {
+                    $(Self::$name => Place::$name as usize,)*
+                }
+            }
         }
     };
 }
