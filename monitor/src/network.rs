@@ -1,0 +1,134 @@
+//! The network: a switch between the interfaces of all machines, with the host's network device as its
+//! uplink.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use bundle::Mac;
+use spin::{Mutex, Once};
+use switch::{Addresses, Frame, Guest, Inbox, Port, Switch};
+
+use super::system;
+
+/// Heap that the frames that wait for an interface may take.
+pub const HEAP_OF_PORT: u64 = (Inbox::MOST_BYTES + (Inbox::MOST_FRAMES * size_of::<Frame>())) as u64;
+
+/// An interface of a machine.
+struct Interface {
+    mac: Mac,
+    /// The machine's number, if the machine could be made.
+    vm: Once<usize>,
+    inbox: Mutex<Inbox>,
+}
+
+/// The network.
+pub struct Network {
+    switch: Switch,
+    interfaces: Box<[Interface]>,
+}
+
+impl Network {
+    /// A network for the interfaces of all these machines.
+    pub fn new(vms: &[bundle::Vm]) -> Result<Self, switch::Error> {
+        let nets = || vms.iter().flat_map(|vm| &vm.nets);
+        let mut addresses = Addresses::given(nets().filter_map(|net| net.mac));
+        let mut guests = Vec::new();
+        for (vm, described) in (0..).zip(vms) {
+            for (index, net) in (0..).zip(&described.nets) {
+                guests.push(Guest {
+                    mac: net.mac.unwrap_or_else(|| addresses.choose(vm, index)),
+                    uplink: net.uplink,
+                });
+            }
+        }
+        let interface = |guest: &Guest| Interface {
+            mac: guest.mac,
+            vm: Once::new(),
+            inbox: Mutex::new(Inbox::new()),
+        };
+        Ok(Self {
+            switch: Switch::new(&guests)?,
+            interfaces: guests.iter().map(interface).collect(),
+        })
+    }
+
+    /// The addresses and ports of the interfaces of the machine that is the one with this number in the
+    /// bundle.
+    pub fn ports(&self, vms: &[bundle::Vm], described: usize) -> Vec<(Mac, Port)> {
+        let first: usize = vms[..described].iter().map(|vm| vm.nets.len()).sum();
+        let ports = first..first + vms[described].nets.len();
+        ports
+            .map(|port| (self.interfaces[port].mac, Port::Guest(port as u8)))
+            .collect()
+    }
+
+    /// Says which machine these ports are of.
+    pub fn connect(&self, ports: &[(Mac, Port)], vm: usize) {
+        for &(_, port) in ports {
+            if let Some(interface) = self.interface(port) {
+                interface.vm.call_once(|| vm);
+            }
+        }
+    }
+
+    fn interface(&self, port: Port) -> Option<&Interface> {
+        match port {
+            Port::Guest(port) => self.interfaces.get(usize::from(port)),
+            Port::Uplink => None,
+        }
+    }
+
+    /// Sends a frame that has come from `from`.
+    pub fn send(&self, from: Port, frame: Frame) {
+        for port in self.switch.route(from, &frame) {
+            match self.interface(port) {
+                Some(interface) => self.deliver(port, interface, frame.clone()),
+                None => {
+                    let mut frame = frame.clone();
+                    frame.complete_checksum();
+                    system::get().devices.send(frame.bytes());
+                }
+            }
+        }
+    }
+
+    fn deliver(&self, port: Port, interface: &Interface, frame: Frame) {
+        let Some(&vm) = interface.vm.get() else {
+            return;
+        };
+        let mut inbox = interface.inbox.lock();
+        let was_empty = self.switch.deliver(port, frame, &mut inbox);
+        drop(inbox);
+        if was_empty {
+            system::get().ring(1 << vm);
+        }
+    }
+
+    /// A frame has come from the host's network device.
+    pub fn received(&self, bytes: &[u8]) {
+        match Frame::new(bytes.into(), None) {
+            Ok(frame) => self.send(Port::Uplink, frame),
+            Err(why) => self.switch.dropped(Port::Uplink, why),
+        }
+    }
+
+    /// Hands the frames that wait for a port to `take`, as long as that returns true.
+    pub fn receive(&self, port: Port, mut take: impl FnMut(&Frame) -> bool) {
+        let Some(interface) = self.interface(port) else {
+            return;
+        };
+        let mut inbox = interface.inbox.lock();
+        while let Some(frame) = inbox.first()
+            && take(frame)
+        {
+            inbox.pop();
+        }
+    }
+
+    /// Forgets the frames that wait for a port.
+    pub fn forget(&self, port: Port) {
+        if let Some(interface) = self.interface(port) {
+            interface.inbox.lock().clear();
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The virtio slots of a machine: its devices, what the guest asks of them, and what arrives for them
+//! from the host.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem;
+use core::sync::atomic::{Ordering, fence};
+
+use bundle::Mac;
+use devices::layout;
+use isa::address::{GuestPhys, PAGE_SIZE};
+use switch::Port;
+use virtio::block::SERIAL;
+use virtio::{Action, Block, Console, Disk, Entropy, Mmio, Net};
+
+use super::doorbell::LOOK;
+use super::host_disk::Owner;
+use super::links;
+use super::machine::{Machine, Memory, Parts};
+use super::virtual_hart::Vcpu;
+use super::{console, piece, system};
+
+/// A device in a slot, with its back end.
+enum Device {
+    /// A disk.
+    Block(Mmio<Block>, Box<dyn Disk + Send>),
+    /// A network interface, and its port of the switch.
+    Net(Mmio<Net>, Port),
+    /// A console with several ports.
+    Console(Mmio<Console>),
+    /// A source of entropy.
+    Entropy(Mmio<Entropy>),
+}
+
+/// A slot that has a device.
+pub struct Slot {
+    device: Device,
+    /// There was more to do than at one time.
+    again: bool,
+}
+
+/// Does the same with whatever device a slot has.
+macro_rules! each {
+    ($device:expr, $mmio:ident => $what:expr) => {
+        match $device {
+            Device::Block($mmio, _) => $what,
+            Device::Net($mmio, _) => $what,
+            Device::Console($mmio) => $what,
+            Device::Entropy($mmio) => $what,
+        }
+    };
+}
+
+/// The guest's memory, as its devices reach it. What they write takes the patched copies of its frames
+/// away first, as what the guest's harts write does.
+struct Dma<'a> {
+    machine: &'a mut Machine,
+    vcpu: &'a mut Vcpu,
+}
+
+impl Dma<'_> {
+    fn drop_copies(&mut self, at: GuestPhys, size: u64) {
+        if size == 0 || self.machine.patcher.borrow().pages().unpatched(at, size) {
+            return;
+        }
+        let mut page = at.page();
+        while page.0 < at.0 + size {
+            self.machine.drop_copy(self.vcpu, page);
+            page = page.add(PAGE_SIZE);
+        }
+    }
+}
+
+impl virtio::Memory for Dma<'_> {
+    fn contains(&self, at: GuestPhys, size: u64) -> bool {
+        self.machine.ram.contains(at, size)
+    }
+
+    fn read(&self, at: GuestPhys, buffer: &mut [u8]) -> bool {
+        self.machine.ram.read(at, buffer)
+    }
+
+    fn write(&mut self, at: GuestPhys, bytes: &[u8]) -> bool {
+        let size = bytes.len() as u64;
+        if !self.machine.ram.contains(at, size) {
+            return false;
+        }
+        self.drop_copies(at, size);
+        self.machine.ram.write(at, bytes)
+    }
+
+    fn load_u16(&self, at: GuestPhys) -> Option<u16> {
+        self.machine.ram.load_u16(at)
+    }
+
+    fn store_u16(&mut self, at: GuestPhys, value: u16) -> bool {
+        if !self.machine.ram.contains(at, 2) {
+            return false;
+        }
+        self.drop_copies(at, 2);
+        self.machine.ram.store_u16(at, value)
+    }
+
+    fn fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+
+    fn written(&mut self, at: GuestPhys, size: u64) {
+        if self.machine.ram.contains(at, size) {
+            self.drop_copies(at, size);
+        }
+    }
+}
+
+impl Slot {
+    fn new(device: Device) -> Self {
+        Self {
+            device,
+            again: false,
+        }
+    }
+
+    /// Does what the driver asks for, and hands it what has come for it.
+    fn serve(&mut self, dma: &mut Dma) {
+        let system = system::get();
+        let vm = dma.machine.number;
+        self.again = match &mut self.device {
+            Device::Block(mmio, disk) => mmio.serve(&mut **disk, dma),
+            Device::Net(mmio, port) => {
+                let send = &mut |frame| system.network.send(*port, frame);
+                let again = mmio.serve_transmit(send, dma);
+                let receive = |frame: &_| mmio.receive(frame, dma);
+                system.network.receive(*port, receive);
+                mmio.end_receive(dma);
+                again
+            }
+            Device::Console(mmio) => {
+                let mut is_shown = false;
+                let output = &mut |port, bytes: &[u8]| {
+                    if port == 0 {
+                        is_shown = true;
+                        console::output(vm, bytes);
+                    } else {
+                        system.links.send(vm, port - 1, bytes);
+                    }
+                };
+                let again = mmio.serve(output, dma);
+                dma.machine.types_to_uart &= !is_shown;
+                system.links.receive(vm, |port, bytes| mmio.input(port + 1, bytes, dma));
+                if !dma.machine.types_to_uart {
+                    system.offer_input(vm, |byte| mmio.input(0, &[byte], dma) == 1);
+                }
+                again
+            }
+            Device::Entropy(mmio) => {
+                let fill = &mut |bytes: &mut [u8]| {
+                    system.devices.entropy.fill(bytes);
+                };
+                mmio.serve(fill, dma)
+            }
+        };
+    }
+
+    /// As at power-on. Nothing may be in flight.
+    fn reset(&mut self) {
+        self.again = false;
+        if let Device::Net(_, port) = &self.device {
+            system::get().network.forget(*port);
+        }
+        each!(&mut self.device, mmio => mmio.reset());
+    }
+}
+
+impl Machine {
+    /// Fills the slots as the description says: disks first, then network interfaces, console, entropy.
+    /// `ports` are the interfaces' addresses and ports.
+    pub fn fill_slots(&mut self, parts: &Parts, ports: &[(Mac, Port)], memory: &mut Memory) -> Result<(), String> {
+        let mut slots = Vec::new();
+        for disk in &self.description.disks {
+            let owner = Owner {
+                vm: self.number,
+                device: slots.len(),
+            };
+            let opened = piece::open(disk, owner, self.ram, parts, memory)?;
+            let mut serial = [0; SERIAL];
+            serial[..disk.serial.len()].copy_from_slice(disk.serial.as_bytes());
+            let block = Block::new(&*opened, serial);
+            slots.push(Slot::new(Device::Block(Mmio::new(block), opened)));
+        }
+        for &(mac, port) in ports {
+            memory.take_heap(super::network::HEAP_OF_PORT)?;
+            slots.push(Slot::new(Device::Net(Mmio::new(Net::new(mac)), port)));
+        }
+        if self.description.virtio_console {
+            let names: Vec<_> = self.description.ports.iter().map(String::as_str).collect();
+            memory.take_heap(links::HEAP_OF_PORT * names.len() as u64)?;
+            slots.push(Slot::new(Device::Console(Mmio::new(Console::new(None, &names)))));
+        }
+        if self.description.entropy {
+            if !parts.devices.entropy.has_entropy() {
+                return Err("the host has no entropy to give: give it a virtio entropy device (`-device virtio-rng-device`), or pack without `entropy`".into());
+            }
+            slots.push(Slot::new(Device::Entropy(Mmio::new(Entropy::new()))));
+        }
+        self.slots = slots;
+        Ok(())
+    }
+
+    /// The slot of a register, and the register's offset in it.
+    pub fn find_slot(&self, at: GuestPhys, width: u8) -> Option<(usize, u64)> {
+        let (slot, offset) = layout::virtio_slot(at)?;
+        let is_access = width <= 4 && at.is_aligned(width.into());
+        (is_access && slot < self.slots.len()).then_some((slot, offset))
+    }
+
+    /// Loads a register of a slot.
+    pub fn load_slot(&self, slot: usize, offset: u64, width: u8) -> u64 {
+        each!(&self.slots[slot].device, mmio => mmio.read(offset, width))
+    }
+
+    /// Stores to a register of a slot, and does what the driver asks for with it.
+    pub fn store_slot(&mut self, vcpu: &mut Vcpu, index: usize, offset: u64, width: u8, value: u64) {
+        let mut slots = mem::take(&mut self.slots);
+        let slot = &mut slots[index];
+        match each!(&mut slot.device, mmio => mmio.write(offset, width, value)) {
+            Action::None => {}
+            Action::Started | Action::Notify(_) => slot.serve(&mut Dma { machine: self, vcpu }),
+            Action::Reset => {
+                self.drain(index);
+                if let Device::Block(mmio, _) = &mut slot.device {
+                    mmio.abandon(&mut Dma { machine: self, vcpu });
+                }
+                slot.reset();
+            }
+        }
+        if let Device::Console(mmio) = &mut slot.device
+            && let Some(byte) = mmio.emergency()
+        {
+            console::output(self.number, &[byte]);
+        }
+        self.slots = slots;
+        self.update_slot(index);
+    }
+
+    /// Tells devices what has arrived for them, and goes on with what was too much at one time.
+    pub fn serve_slots(&mut self, vcpu: &mut Vcpu) {
+        let mut slots = mem::take(&mut self.slots);
+        while let Some(arrival) = system::get().take_arrival(self.number) {
+            if let Device::Block(mmio, disk) = &mut slots[arrival.device].device {
+                let dma = &mut Dma { machine: self, vcpu };
+                mmio.complete(arrival.token, arrival.status, &mut **disk, dma);
+            }
+        }
+        for slot in &mut slots {
+            slot.serve(&mut Dma { machine: self, vcpu });
+        }
+        let again = slots.iter().any(|slot| slot.again);
+        self.slots = slots;
+        for slot in 0..self.slots.len() {
+            self.update_slot(slot);
+        }
+        if again {
+            // After what else there is to do.
+            self.doorbells[vcpu.index].ask(LOOK);
+        }
+    }
+
+    /// Passes the level of a slot's interrupt on to the PLIC.
+    fn update_slot(&mut self, slot: usize) {
+        let level = each!(&self.slots[slot].device, mmio => mmio.interrupt());
+        self.board.set_interrupt(layout::virtio_interrupt(slot), level);
+        self.board_changed = true;
+    }
+
+    /// Waits until no request of a slot's is in flight: nothing of it writes to the guest's memory then.
+    fn drain(&mut self, slot: usize) {
+        let owner = Owner {
+            vm: self.number,
+            device: slot,
+        };
+        if let Err(error) = system::get().drain(owner) {
+            self.stop(format_args!("{error}"));
+        }
+    }
+
+    /// Waits for what is in flight, and resets the devices.
+    pub fn reset_slots(&mut self) {
+        for index in 0..self.slots.len() {
+            self.drain(index);
+            self.slots[index].reset();
+            self.update_slot(index);
+        }
+    }
+
+    /// How many requests the guest has made of its disks.
+    pub fn disk_requests(&self) -> u64 {
+        let requests = self.slots.iter().map(|slot| match &slot.device {
+            Device::Block(mmio, _) => mmio.device().requests(),
+            _ => 0,
+        });
+        requests.sum()
+    }
+}
