@@ -138,12 +138,14 @@ pub fn plan(image: &Image, device_tree: HostPhys, tree: &HostTree) -> Result<Lay
 
     let uart = tree.uart.as_ref().map(|uart| uart.registers);
     let plic = tree.plic.as_ref().map(|plic| plic.registers);
+    let virtio = tree.virtio.iter().map(|device| device.registers);
     let ends = tree
         .memory
         .iter()
         .copied()
         .chain(uart)
         .chain(plic)
+        .chain(virtio)
         .map(|range| Range::of(range).end);
     Ok(Layout {
         bundle,

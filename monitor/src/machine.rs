@@ -21,6 +21,7 @@ use vcpu::{Features, Hart};
 
 use super::console;
 use super::doorbell::Doorbell;
+use super::entropy::Entropy;
 use super::guest_memory::{Copies, GuestRam, RoutineMemory};
 use super::host::Host;
 use super::layout::Range;
@@ -153,7 +154,8 @@ impl Memory {
         made
     }
 
-    fn take_heap(&mut self, size: u64) -> Result<(), String> {
+    /// Speaks for `size` bytes of the heap.
+    pub fn take_heap(&mut self, size: u64) -> Result<(), String> {
         self.heap = self.heap.checked_sub(size).ok_or_else(|| {
             format!(
                 "the monitor's heap has {} KiB left and the machine needs {} KiB of it; give the host more memory",
@@ -192,8 +194,8 @@ pub struct Parts<'a> {
     pub bundle: &'static Bundle<'static>,
     /// The window's entries.
     pub window: &'a [u64],
-    /// Entropy for the guest's device tree.
-    pub seed: &'a [u8],
+    /// For the guest's device tree.
+    pub entropy: &'a Entropy,
     /// Most patched copies that each machine may have.
     pub copies: usize,
     /// Whether the time of day is known.
@@ -390,6 +392,8 @@ impl Machine {
             .as_deref()
             .map(|name| self.file(name))
             .transpose()?;
+        let mut seed = [0; 32];
+        let has_seed = parts.entropy.fill(&mut seed);
         let host = parts.host;
         let spec = TreeSpec {
             harts: self.doorbells.len(),
@@ -404,7 +408,7 @@ impl Machine {
             cbop_block_size: None,
             cboz_block_size: host.cboz_block,
             rtc: parts.knows_the_day,
-            rng_seed: parts.seed,
+            rng_seed: if has_seed { &seed } else { &[] },
             kaslr_seed: None,
             overlay,
         };

@@ -19,7 +19,9 @@ mod monitor {
     mod context;
     mod cpu;
     mod csr;
+    mod dma;
     mod doorbell;
+    mod entropy;
     mod exit;
     mod extensions;
     mod fault;
@@ -27,10 +29,13 @@ mod monitor {
     mod guest_memory;
     mod heap;
     mod host;
+    mod host_disk;
+    mod host_virtio;
     mod layout;
     mod machine;
     mod page_fault;
     mod patching;
+    mod piece;
     mod plic;
     mod run;
     mod shell;

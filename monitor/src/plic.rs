@@ -5,7 +5,7 @@ use isa::address::HostPhys;
 
 use super::window;
 
-/// The host's PLIC, as this hart uses it: one source, the console's UART.
+/// The host's PLIC, as this hart uses it.
 #[derive(Clone, Debug)]
 pub struct HostPlic {
     base: HostPhys,
@@ -19,24 +19,21 @@ const CONTEXT: u64 = 0x20_0000;
 const CONTEXT_STRIDE: u64 = 0x1000;
 
 impl HostPlic {
-    /// Takes the host's PLIC, if it has one that can interrupt `hart`, and lets the console's UART
-    /// through.
-    pub fn new(tree: &HostTree, hart: u64) -> Option<Self> {
+    /// Takes the host's PLIC, if it has one that can interrupt `hart`, and lets these sources through.
+    pub fn new(tree: &HostTree, hart: u64, sources: impl Iterator<Item = u32>) -> Option<Self> {
         let described = tree.plic.as_ref()?;
-        let source = tree.uart.as_ref()?.interrupt?;
         let plic = Self {
             base: described.registers.base,
             context: described.context(hart)?.into(),
         };
-        let sources = described.sources;
-        for word in 0..=u64::from(sources) / 32 {
-            plic.write(ENABLE + plic.context * ENABLE_STRIDE + word * 4, 0);
+        let mut enabled = alloc::vec![0; described.sources as usize / 32 + 1];
+        for source in sources.filter(|&source| source <= described.sources) {
+            plic.write(PRIORITY + u64::from(source) * 4, 1);
+            enabled[source as usize / 32] |= 1 << (source % 32);
         }
-        plic.write(PRIORITY + u64::from(source) * 4, 1);
-        plic.write(
-            ENABLE + plic.context * ENABLE_STRIDE + u64::from(source) / 32 * 4,
-            1 << (source % 32),
-        );
+        for (word, enabled) in (0..).zip(enabled) {
+            plic.write(ENABLE + plic.context * ENABLE_STRIDE + word * 4, enabled);
+        }
         plic.write(CONTEXT + plic.context * CONTEXT_STRIDE, 0);
         Some(plic)
     }

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use bundle::Bundle;
+use bundle::{Bundle, Source};
 use devices::host_tree::HostTree;
 use sched::Scheduler;
 
@@ -13,6 +13,7 @@ use super::console::{self, say};
 use super::cpu::Cpu;
 use super::doorbell::Doorbell;
 use super::host::Host;
+use super::host_virtio::HostDevices;
 use super::layout::Layout;
 use super::machine::{Machine, Memory, Parts};
 use super::plic::HostPlic;
@@ -31,11 +32,12 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
     let mut cpus = host_harts(tree, host, described);
     let window = window::map(&image, layout.memory_end);
     let clock = Clock::new(tree);
-    let mut parts = Parts {
+    let devices = HostDevices::probe(tree, |disk| pieces(described, disk));
+    let parts = Parts {
         host,
         bundle,
         window: &window,
-        seed: tree.rng_seed.as_deref().unwrap_or_default(),
+        entropy: &devices.entropy,
         copies: (layout.heap_size / COPIES / 4096) as usize / described.len(),
         knows_the_day: clock.knows_the_day(),
     };
@@ -61,8 +63,6 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
             }
             Err(error) => errors.push((description.name.clone(), error)),
         }
-        // Entropy is for one.
-        parts.seed = &[];
     }
     refuse(&errors, described.len(), vms.is_empty());
     console::share(
@@ -70,13 +70,17 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
         bundle.description().console,
     );
     cpus.shrink_to_fit();
+    let uart = tree.uart.as_ref().and_then(|uart| uart.interrupt);
+    let interrupts = uart.into_iter().chain(devices.interrupts());
+    let interrupts: Vec<u32> = interrupts.collect();
     let system = system::set(system::Parts {
         cpus,
         vms,
         scheduler,
         virtual_harts,
         clock,
-        plic: HostPlic::new(tree, host.hart),
+        plic: HostPlic::new(tree, host.hart, interrupts.into_iter()),
+        devices,
         failed: !errors.is_empty(),
     });
     let cpu = &system.cpus[0];
@@ -108,6 +112,16 @@ fn refuse(errors: &[(String, String)], described: usize, none_left: bool) {
     if none_left {
         fault::stop(&"no machine of the bundle could be started");
     }
+}
+
+/// How many pieces of the disk with this number guests have.
+fn pieces(vms: &[bundle::Vm], number: usize) -> usize {
+    let disks = vms.iter().flat_map(|vm| &vm.disks);
+    let on_it = disks.filter(|disk| match disk.source {
+        Source::Device(device) | Source::Partition { device, .. } => device as usize == number,
+        Source::File { .. } => false,
+    });
+    on_it.count()
 }
 
 /// The host harts that run guests, the present one first: as many as there may be use for.

@@ -14,6 +14,8 @@ use super::clock::Clock;
 use super::console::{self, say};
 use super::cpu::Cpu;
 use super::doorbell::{Doorbell, LOOK};
+use super::host_disk::Owner;
+use super::host_virtio::HostDevices;
 use super::plic::HostPlic;
 use super::shell::{self, Command};
 use super::vm::Vm;
@@ -21,6 +23,16 @@ use super::{csr, fault};
 
 /// Typed characters that wait for a machine.
 const MOST_INPUT: usize = 4096;
+
+/// A request of a machine's device has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// What the machine knows the device by.
+    pub device: usize,
+    /// What the device knows the request by.
+    pub token: u16,
+    pub status: virtio::Status,
+}
 
 /// Everything that the host harts share.
 pub struct System {
@@ -35,6 +47,9 @@ pub struct System {
     commands: Mutex<VecDeque<Command>>,
     has_commands: AtomicBool,
     plic: Option<HostPlic>,
+    pub devices: HostDevices,
+    /// What each machine's devices have not been told yet.
+    arrivals: Box<[Mutex<VecDeque<Arrival>>]>,
     /// Machines that have not ended: a bit for each.
     alive: AtomicU64,
     failed: AtomicBool,
@@ -60,6 +75,7 @@ pub struct Parts {
     pub virtual_harts: Vec<(usize, usize)>,
     pub clock: Clock,
     pub plic: Option<HostPlic>,
+    pub devices: HostDevices,
     /// Whether a machine could not be made.
     pub failed: bool,
 }
@@ -77,6 +93,8 @@ pub fn set(parts: Parts) -> &'static System {
         commands: Mutex::new(VecDeque::new()),
         has_commands: AtomicBool::new(false),
         plic: parts.plic,
+        devices: parts.devices,
+        arrivals: (0..count).map(|_| Mutex::new(VecDeque::new())).collect(),
         alive: AtomicU64::new((1 << count) - 1),
         failed: AtomicBool::new(parts.failed),
     })
@@ -135,13 +153,54 @@ impl System {
         doors.map(Doorbell::next_timer).min().unwrap_or(u64::MAX)
     }
 
-    /// The host's console has something.
+    /// The host's console or one of its devices has something.
     pub fn external_interrupt(&self) {
         let Some(plic) = &self.plic else { return };
         while let Some(source) = plic.claim() {
-            self.poll_input();
+            if !self.devices.serve(source) {
+                self.poll_input();
+            }
             plic.complete(source);
         }
+    }
+
+    /// A request of this owner has ended. Its machine is to be told with [`ring`](Self::ring).
+    pub fn arrived(&self, owner: Owner, token: u16, status: virtio::Status) {
+        let arrival = Arrival {
+            device: owner.device,
+            token,
+            status,
+        };
+        // No more than were in flight.
+        self.arrivals[owner.vm].lock().push_back(arrival);
+    }
+
+    /// Tells the machines in the mask, a bit for each, to look at what arrived.
+    pub fn ring(&self, vms: u64) {
+        for vm in self.vms.iter().filter(|vm| vms >> vm.number & 1 != 0) {
+            vm.doorbells[0].ask(LOOK);
+        }
+    }
+
+    /// The oldest arrival that a machine has not taken.
+    pub fn take_arrival(&self, vm: usize) -> Option<Arrival> {
+        self.arrivals[vm].lock().pop_front()
+    }
+
+    /// Forgets what has arrived for a device.
+    pub fn forget_arrivals(&self, owner: Owner) {
+        let mut arrivals = self.arrivals[owner.vm].lock();
+        arrivals.retain(|arrival| arrival.device != owner.device);
+    }
+
+    /// Waits until no request of a device is in flight, nor any arrival of it left: nothing writes to the
+    /// machine's memory for it then.
+    ///
+    /// # Errors
+    /// A disk of the host does not end a request. The machine must end.
+    pub fn drain(&self, owner: Owner) -> Result<(), String> {
+        let mut disks = self.devices.disks.iter();
+        disks.try_for_each(|disk| disk.drain(owner))
     }
 
     /// Takes what was typed.

@@ -4,6 +4,7 @@ mod blob;
 mod error;
 mod plic;
 mod read;
+mod virtio;
 
 pub use error::TreeError;
 pub use plic::{HostPlic, PlicContext};
@@ -70,6 +71,15 @@ pub struct HostUart {
     pub compatible: String,
 }
 
+/// A virtio device of the host, or the place of one that is not there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HostVirtio {
+    /// Its registers.
+    pub registers: HostRange,
+    /// Its source number at the interrupt controller.
+    pub interrupt: Option<u32>,
+}
+
 /// What the firmware tells of the host.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HostTree {
@@ -91,6 +101,8 @@ pub struct HostTree {
     pub uart: Option<HostUart>,
     /// The interrupt controller.
     pub plic: Option<HostPlic>,
+    /// What may be virtio devices (`virtio,mmio`), in the order of their addresses.
+    pub virtio: Vec<HostVirtio>,
     /// The registers of a goldfish real-time clock, from which to learn the time of day.
     pub rtc: Option<HostRange>,
     /// `/chosen/rng-seed`: entropy from the boot loader.

@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod board;
 pub mod device_tree;
+pub mod gpt;
 pub mod guest_isa;
 pub mod host_tree;
 pub mod layout;

@@ -1,6 +1,6 @@
 //! The host's tree, read from what QEMU and others give.
 
-use devices::host_tree::{HostRange, HostTree, PlicContext, Reserved, TreeError, read};
+use devices::host_tree::{HostRange, HostTree, HostVirtio, PlicContext, Reserved, TreeError, read};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use isa::address::HostPhys;
@@ -77,6 +77,40 @@ fn qemu_with_one_hart_is_read() {
             hart: 0,
             context: 1
         }]
+    );
+}
+
+#[test]
+fn virtio_devices_are_in_the_order_of_their_addresses() {
+    let devices = read(FOUR_HARTS).expect("QEMU's tree").virtio;
+    // QEMU lists them from the last to the first.
+    let expected: Vec<HostVirtio> = (0..8)
+        .map(|index| HostVirtio {
+            registers: range(0x1000_1000 + 0x1000 * index, 0x1000),
+            interrupt: Some(1 + index as u32),
+        })
+        .collect();
+    assert_eq!(devices, expected);
+    assert_eq!(read(SIFIVE_U).expect("QEMU's tree").virtio, []);
+}
+
+#[test]
+fn a_virtio_device_that_is_disabled_is_left_out() {
+    let tree = read_changed(|tree| set(tree, "/soc/virtio_mmio@10001000", "status", "disabled"));
+    let first = tree.expect("a tree").virtio[0];
+    assert_eq!(first.registers, range(0x1000_2000, 0x1000));
+}
+
+/// The second node's devices and the UART are at two interrupt controllers.
+#[test]
+fn a_virtio_device_at_another_interrupt_controller_has_no_interrupt() {
+    let tree = read_changed(|tree| {
+        set(tree, "/soc/virtio_mmio@10001000", "interrupt-parent", 2u32);
+    });
+    let devices = tree.expect("a tree").virtio;
+    assert_eq!(
+        (devices[0].interrupt, devices[1].interrupt),
+        (None, Some(2))
     );
 }
 

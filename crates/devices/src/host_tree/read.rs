@@ -1,7 +1,7 @@
 //! What the nodes mean.
 
 use super::blob::{Blob, NodeId, ROOT, word};
-use super::{HostHart, HostRange, HostTree, HostUart, Reserved, TreeError, plic};
+use super::{HostHart, HostRange, HostTree, HostUart, Reserved, TreeError, plic, virtio};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -41,6 +41,7 @@ pub(super) fn read(tree: &Blob<'_>) -> Result<HostTree, TreeError> {
         harts,
         uart: uart_node.map(|node| uart(tree, node)).transpose()?,
         plic: plic::read(tree, uart_node)?,
+        virtio: virtio::read(tree, uart_node)?,
         rtc: rtc(tree)?,
         rng_seed: chosen
             .and_then(|node| tree.property(node, "rng-seed"))
