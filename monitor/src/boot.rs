@@ -48,6 +48,7 @@ extern "C" fn begin(
     if let Some(uart) = &tree.uart {
         console::use_uart(uart);
     }
+    fault::use_finisher(&tree);
     let host = host::Host::probe(hart, &tree, translation);
     let layout =
         layout::plan(&image, device_tree, &tree).unwrap_or_else(|error| fault::stop(&error));

@@ -2,7 +2,11 @@
 
 use core::fmt::Display;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use devices::host_tree::HostTree;
+use devices::syscon;
+use isa::address::HostPhys;
 
 use super::console::{self, say};
 use super::cpu::Cpu;
@@ -15,14 +19,45 @@ pub fn stop(error: &dyn Display) -> ! {
     power_off(false)
 }
 
+/// Host-physical address of the host's test finisher; 0 without one, or when it has been tried.
+static FINISHER: AtomicU64 = AtomicU64::new(0);
+
+/// Reports failures to the host's test finisher, if it has one, from now on.
+pub fn use_finisher(tree: &HostTree) {
+    let registers = tree.finisher.map_or(0, |registers| registers.base.0);
+    FINISHER.store(registers, Ordering::Relaxed);
+}
+
 /// Powers the board off.
+///
+/// Firmware is told that it is a failure. On a simulator the simulator should learn of it too, for its
+/// own exit status: OpenSBI's code for a failure is one that QEMU takes for success, so the finisher is
+/// written first.
 pub fn power_off(success: bool) -> ! {
+    // Should the access fault, the next attempt goes without.
+    let finisher = FINISHER.swap(0, Ordering::SeqCst);
+    if !success && finisher != 0 {
+        let register = window::direct(HostPhys(finisher)).cast::<u32>();
+        // SAFETY: the host's device tree says that the finisher's register is here.
+        unsafe { register.write_volatile(syscon::FAIL | EXIT_CODE << 16) };
+        // The simulator ends a moment later; firmware would tell it another status until then.
+        let start = csr::time();
+        while csr::time() - start < END_TICKS {
+            core::hint::spin_loop();
+        }
+    }
     let reason = u32::from(!success);
     sbi_rt::system_reset(RawType(0), RawType(reason));
     // A firmware without the system reset extension has the legacy call.
     #[expect(deprecated, reason = "the last resort")]
     sbi_rt::legacy::shutdown()
 }
+
+/// The simulator's exit status after a failure.
+const EXIT_CODE: u32 = 1;
+
+/// How long the simulator is given to end, in ticks of `time`: a second on QEMU.
+const END_TICKS: u64 = 10_000_000;
 
 /// A number for the firmware's system reset call.
 struct RawType(u32);

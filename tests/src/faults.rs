@@ -74,7 +74,11 @@ fn one_machine_alone() -> Result<()> {
         survivors == 1,
         "{survivors} witnesses; the console ends with\n{end}"
     );
-    ensure!(!outcome.success(), "it counts as a success");
+    let status = outcome.status;
+    ensure!(
+        status.is_some_and(|status| !status.success()),
+        "QEMU ended with {status:?}"
+    );
     Ok(())
 }
 

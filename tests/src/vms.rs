@@ -34,8 +34,9 @@ type Statement = (&'static str, fn() -> Result<()>);
 
 /// One trial for each statement.
 pub fn trials() -> Vec<Trial> {
-    let statements: [Statement; 11] = [
+    let statements: [Statement; 12] = [
         ("the_board_powers_off_with_the_last_vm", last_vm),
+        ("a_vm_that_failed_is_seen_in_the_exit_status", exit_status),
         (
             "memory_that_does_not_suffice_refuses_one_vm",
             too_little_memory,
@@ -335,6 +336,25 @@ fn last_vm() -> Result<()> {
         "no {says:?}; {}",
         end_of(&outcome)
     );
+    Ok(())
+}
+
+/// What a script has that knows nothing of the monitor's lines.
+fn exit_status() -> Result<()> {
+    for (append, expected) in [("fails=1", 1), ("", 0)] {
+        let guests = [
+            spinner("short", &format!("seconds=1 {append}"))?,
+            spinner("long", "seconds=2")?,
+        ];
+        let outcome = run(&guests, 2)?;
+        let code = outcome.status.and_then(|status| status.code());
+        ensure!(
+            code == Some(expected),
+            "{append:?}: QEMU ended with {:?}; {}",
+            outcome.status,
+            end_of(&outcome)
+        );
+    }
     Ok(())
 }
 

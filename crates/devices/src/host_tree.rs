@@ -105,6 +105,8 @@ pub struct HostTree {
     pub virtio: Vec<HostVirtio>,
     /// The registers of a goldfish real-time clock, from which to learn the time of day.
     pub rtc: Option<HostRange>,
+    /// The registers of SiFive's test finisher, which simulators have: see [`crate::syscon`].
+    pub finisher: Option<HostRange>,
     /// `/chosen/rng-seed`: entropy from the boot loader.
     pub rng_seed: Option<Vec<u8>>,
 }

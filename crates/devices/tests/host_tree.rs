@@ -68,6 +68,7 @@ fn qemu_with_one_hart_is_read() {
     assert_eq!((uart.interrupt, uart.clock), (Some(10), Some(3_686_400)));
     assert_eq!(uart.compatible, "ns16550a");
     assert_eq!(tree.rtc, Some(range(0x10_1000, 0x1000)));
+    assert_eq!(tree.finisher, Some(range(0x10_0000, 0x1000)));
     let plic = tree.plic.expect("a PLIC");
     assert_eq!(plic.registers, range(0xc00_0000, 0x60_0000));
     assert_eq!((plic.sources, plic.thead), (95, false));

@@ -42,7 +42,8 @@ pub(super) fn read(tree: &Blob<'_>) -> Result<HostTree, TreeError> {
         uart: uart_node.map(|node| uart(tree, node)).transpose()?,
         plic: plic::read(tree, uart_node)?,
         virtio: virtio::read(tree, uart_node)?,
-        rtc: rtc(tree)?,
+        rtc: device(tree, &["google,goldfish-rtc"])?,
+        finisher: device(tree, &["sifive,test0"])?,
         rng_seed: chosen
             .and_then(|node| tree.property(node, "rng-seed"))
             .map(ToOwned::to_owned),
@@ -195,9 +196,10 @@ fn uart(tree: &Blob<'_>, node: NodeId) -> Result<HostUart, TreeError> {
     })
 }
 
-fn rtc(tree: &Blob<'_>) -> Result<Option<HostRange>, TreeError> {
+/// The registers of the first device that is compatible and enabled.
+fn device(tree: &Blob<'_>, compatible: &[&str]) -> Result<Option<HostRange>, TreeError> {
     (ROOT..tree.nodes.len())
-        .find(|&node| tree.is_compatible(node, &["google,goldfish-rtc"]) && tree.is_enabled(node))
+        .find(|&node| tree.is_compatible(node, compatible) && tree.is_enabled(node))
         .map_or(Ok(None), |node| register_range(tree, node))
 }
 
