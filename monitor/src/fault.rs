@@ -15,13 +15,24 @@ pub fn stop(error: &dyn Display) -> ! {
     power_off(false)
 }
 
-/// Powers the board off.
+/// Powers the board off; one whose firmware cannot stays on, with all its harts stopped.
 pub fn power_off(success: bool) -> ! {
+    /// The legacy extension's number of the shutdown.
+    const SHUTDOWN: usize = 8;
+
     let reason = u32::from(!success);
     sbi_rt::system_reset(RawType(0), RawType(reason));
-    // A firmware without the system reset extension has the legacy call.
-    #[expect(deprecated, reason = "the last resort")]
-    sbi_rt::legacy::shutdown()
+    // What this hart holds it never gives up.
+    if console::is_free() && heap::is_free() {
+        say!("the firmware does not power the board off by itself; switch it off if it stays on");
+    }
+    loop {
+        // SAFETY: a firmware without the system reset extension has the legacy call; one that has neither
+        // answers with an error in `a0`. Nothing is left to be done but to wait.
+        unsafe {
+            core::arch::asm!("ecall", "wfi", in("a7") SHUTDOWN, lateout("a0") _, lateout("a1") _);
+        }
+    }
 }
 
 /// A number for the firmware's system reset call.

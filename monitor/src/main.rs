@@ -38,6 +38,7 @@ mod monitor {
     mod statistics;
     mod system;
     mod trace;
+    mod uart;
     mod virtual_hart;
     mod vm;
     mod window;
