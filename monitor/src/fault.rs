@@ -15,7 +15,7 @@ pub fn stop(error: &dyn Display) -> ! {
     power_off(false)
 }
 
-/// Powers the board off; one whose firmware cannot stays on, with all its harts stopped.
+/// Powers the board off; one whose firmware cannot stays on, and its harts wait for ever.
 pub fn power_off(success: bool) -> ! {
     /// The legacy extension's number of the shutdown.
     const SHUTDOWN: usize = 8;
@@ -24,7 +24,9 @@ pub fn power_off(success: bool) -> ! {
     sbi_rt::system_reset(RawType(0), RawType(reason));
     // What this hart holds it never gives up.
     if console::is_free() && heap::is_free() {
-        say!("the firmware does not power the board off by itself; switch it off if it stays on");
+        say!(
+            "all has ended with status {reason}; the firmware may leave the board on: switch it off"
+        );
     }
     loop {
         // SAFETY: a firmware without the system reset extension has the legacy call; one that has neither

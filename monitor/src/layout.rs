@@ -41,7 +41,7 @@ pub struct Layout {
     pub free: Range,
     /// Bytes of the heap.
     pub heap_size: u64,
-    /// Behind the highest byte of memory or device register that the monitor reaches.
+    /// Behind the highest byte of memory or device register that the monitor uses.
     pub memory_end: u64,
 }
 
@@ -138,13 +138,12 @@ pub fn plan(image: &Image, device_tree: HostPhys, tree: &HostTree) -> Result<Lay
 
     let uart = tree.uart.as_ref().map(|uart| uart.registers);
     let plic = tree.plic.as_ref().map(|plic| plic.registers);
-    let ends = tree
-        .memory
-        .iter()
-        .copied()
-        .chain(uart)
-        .chain(plic)
-        .map(|range| Range::of(range).end);
+    // Other memory is not mapped: a window that reaches it may be in a guest's way.
+    let devices = uart.into_iter().chain(plic).chain(tree.rtc);
+    let ends = devices
+        .map(Range::of)
+        .chain([image, device_tree, largest])
+        .map(|range| range.end);
     Ok(Layout {
         bundle,
         free: Range {

@@ -30,6 +30,8 @@ struct Facts {
     other_lines: usize,
     /// Bytes of memory that QEMU insists on.
     least_memory: u64,
+    /// Whether its firmware can power it off.
+    powers_off: bool,
 }
 
 impl Board {
@@ -44,6 +46,7 @@ impl Board {
             harts,
             other_lines,
             least_memory,
+            powers_off: self == Self::Virt,
         }
     }
 
@@ -55,6 +58,11 @@ impl Board {
     /// How many harts it has that can run guests, if the board says so.
     pub fn harts(self) -> Option<u32> {
         self.facts().harts.map(|(supervisor, _)| supervisor)
+    }
+
+    /// Whether the machine ends when the firmware is asked to power it off.
+    pub(super) fn powers_off(self) -> bool {
+        self.facts().powers_off
     }
 
     /// `-M`, and the processors: `cpu` and `harts` where the board leaves the choice.

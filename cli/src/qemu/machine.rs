@@ -265,6 +265,7 @@ impl Machine {
     fn console(&self, keyboard: bool, show: Option<Show>) -> Result<Console> {
         let logs = self.logs.as_deref();
         Ok(Console {
+            stays_on: !self.board.powers_off(),
             keyboard,
             show,
             vms: self.vms.clone(),
