@@ -3,6 +3,7 @@
 use crate::devices::{DiskTable, NetTable};
 use bundle::{Console, Mode, Sum};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use patchvisor::qemu::Board;
 use patchvisor::size;
 use std::path::PathBuf;
 
@@ -201,6 +202,12 @@ pub struct GuestArguments {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Host")]
 pub struct HostArguments {
+    /// The board [default: virt]
+    #[arg(short = 'M', long, value_name = "NAME")]
+    pub machine: Option<Board>,
+    /// The board's device tree, where QEMU makes none
+    #[arg(long, value_name = "FILE")]
+    pub dtb: Option<PathBuf>,
     /// The processor, as QEMU's -cpu takes it [default: rv64,h=false]
     #[arg(long)]
     pub cpu: Option<String>,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use bundle::{Console, Mode, Sum, description::MOST_DEVICES};
 use patchvisor::disk::{Content, Image};
 use patchvisor::guest::Guest;
-use patchvisor::qemu::DEFAULT_CPU;
+use patchvisor::qemu::{Board, DEFAULT_CPU};
 use patchvisor::size;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
+    machine: Option<Board>,
+    dtb: Option<PathBuf>,
     cpu: Option<String>,
     bios: Option<PathBuf>,
     harts: Option<u32>,
@@ -62,6 +64,8 @@ struct VmTable {
 #[derive(Debug)]
 pub struct Setup {
     pub guests: Vec<Guest>,
+    pub board: Board,
+    pub dtb: Option<PathBuf>,
     pub cpu: String,
     pub bios: Option<PathBuf>,
     pub harts: u32,
@@ -108,15 +112,22 @@ impl Setup {
         let none = HostArguments::default();
         let host = host.unwrap_or(&none);
         file.qemu_args.extend(host.qemu_arg.iter().cloned());
+        let board = host.machine.or(file.machine).unwrap_or_default();
+        let cpu = host.cpu.clone().or(file.cpu);
+        let harts = host.harts.or(file.harts);
+        if board.harts().is_some() && (cpu.is_some() || harts.is_some()) {
+            bail!(
+                "{} has its own processors: leave --cpu and --harts out",
+                board.name()
+            );
+        }
         Ok(Self {
             guests,
-            cpu: host
-                .cpu
-                .clone()
-                .or(file.cpu)
-                .unwrap_or_else(|| DEFAULT_CPU.into()),
+            board,
+            dtb: host.dtb.clone().or(file.dtb),
+            cpu: cpu.unwrap_or_else(|| DEFAULT_CPU.into()),
             bios: host.bios.clone().or(file.bios),
-            harts: host.harts.or(file.harts).unwrap_or(1),
+            harts: board.harts().or(harts).unwrap_or(1),
             host_memory: host.host_memory.or(file.host_memory),
             monitor: flags.monitor.clone().or(file.monitor),
             console: flags.console.map(Console::from).or(file.console),
@@ -216,6 +227,7 @@ impl File {
                 *file = directory.join(&*file);
             }
         };
+        absolute(&mut file.dtb);
         absolute(&mut file.bios);
         absolute(&mut file.monitor);
         for vm in &mut file.vm {
@@ -507,6 +519,17 @@ mod tests {
         assert!(check(3).is_ok());
         let error = check(2).unwrap_err().to_string();
         assert!(error.contains("host hart 2"), "{error}");
+    }
+
+    #[test]
+    fn a_board_of_the_file_brings_its_harts() {
+        let text = "machine = \"sifive_u\"\n[[vm]]\nkernel = \"k\"\npin = [3]\n";
+        let setup = configured(text, GuestArguments::default()).unwrap();
+        assert_eq!((setup.board, setup.harts), (Board::SifiveU, 4));
+        assert!(setup.check_pins().is_ok());
+        let text = format!("harts = 2\n{text}");
+        let error = configured(&text, GuestArguments::default()).unwrap_err();
+        assert!(error.to_string().contains("its own processors"), "{error}");
     }
 
     #[test]

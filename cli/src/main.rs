@@ -77,11 +77,15 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
 /// The machine with all that was said about the host.
 fn host(setup: &config::Setup, machine: Machine) -> Machine {
     let mut machine = machine
+        .board(setup.board)
         .cpu(&setup.cpu)
         .harts(setup.harts)
         .args(&setup.qemu_arguments);
     if let Some(memory) = setup.host_memory {
         machine = machine.memory(memory);
+    }
+    if let Some(dtb) = &setup.dtb {
+        machine = machine.dtb(dtb);
     }
     if let Some(bios) = &setup.bios {
         machine = machine.bios(bios);

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 pub const PREFIX: &str = "patchvisor: stats ";
 /// What each of the monitor's error lines begins with.
 pub const ERROR: &str = "patchvisor: error: ";
+/// What its last line begins with, before the status, when the firmware has not powered the board off.
+pub const ENDED: &str = "patchvisor: all has ended with status ";
 
 /// What one VM did until it powered off. Fields that are not known here are kept in `extra`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

@@ -8,80 +8,19 @@ use core::fmt;
 
 use bundle::Console;
 use devices::host_tree::HostUart;
-use isa::address::HostPhys;
 use spin::Mutex;
 use terminal::{Input, Mode, Terminal};
 
-use super::window;
+use super::uart::Uart;
 
-/// A 16550-compatible UART.
-struct Physical {
-    base: u64,
-    /// Registers are `1 << shift` bytes apart.
-    shift: u32,
-    /// Bytes of a register access.
-    width: u32,
-}
-
-const RECEIVE: u64 = 0;
-const TRANSMIT: u64 = 0;
-const INTERRUPT_ENABLE: u64 = 1;
-const FIFO_CONTROL: u64 = 2;
-const LINE_STATUS: u64 = 5;
-
-const DATA_READY: u8 = 1;
-const TRANSMITTER_EMPTY: u8 = 1 << 5;
-
-impl Physical {
-    fn at(&self, register: u64) -> *mut u8 {
-        window::direct(HostPhys(self.base + (register << self.shift))).as_ptr()
-    }
-
-    fn read(&self, register: u64) -> u8 {
-        // SAFETY: the host's device tree says that a UART's registers are here, and no Rust object is.
-        unsafe {
-            if self.width == 4 {
-                self.at(register).cast::<u32>().read_volatile() as u8
-            } else {
-                self.at(register).read_volatile()
-            }
-        }
-    }
-
-    fn write(&self, register: u64, value: u8) {
-        // SAFETY: as for `read`.
-        unsafe {
-            if self.width == 4 {
-                self.at(register).cast::<u32>().write_volatile(value.into());
-            } else {
-                self.at(register).write_volatile(value);
-            }
-        }
-    }
-
-    fn send(&self, byte: u8) {
-        while self.read(LINE_STATUS) & TRANSMITTER_EMPTY == 0 {
-            core::hint::spin_loop();
-        }
-        self.write(TRANSMIT, byte);
-    }
-}
-
-static UART: Mutex<Option<Physical>> = Mutex::new(None);
+static UART: Mutex<Option<Uart>> = Mutex::new(None);
 
 /// The machines' consoles, as soon as there are machines.
 static TERMINAL: Mutex<Option<Terminal<fn(&[u8])>>> = Mutex::new(None);
 
 /// Uses the host's UART from now on, with its receive interrupt on.
 pub fn use_uart(uart: &HostUart) {
-    let physical = Physical {
-        base: uart.registers.base.0,
-        shift: uart.register_shift,
-        width: uart.access_width,
-    };
-    physical.write(FIFO_CONTROL, 1);
-    physical.write(INTERRUPT_ENABLE, 1);
-    *UART.lock() = Some(physical);
+    *UART.lock() = Some(Uart::new(uart));
 }
 
 /// Shares the console among machines with these names.
@@ -122,11 +61,7 @@ pub fn output(vm: usize, bytes: &[u8]) {
 /// What a received byte is for; `None` when there is none left.
 pub fn receive() -> Option<Input> {
     loop {
-        let byte = {
-            let uart = UART.lock();
-            let uart = uart.as_ref()?;
-            (uart.read(LINE_STATUS) & DATA_READY != 0).then(|| uart.read(RECEIVE))?
-        };
+        let byte = UART.lock().as_ref()?.receive()?;
         let input = TERMINAL
             .lock()
             .as_mut()

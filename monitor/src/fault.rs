@@ -28,12 +28,15 @@ pub fn use_finisher(tree: &HostTree) {
     FINISHER.store(registers, Ordering::Relaxed);
 }
 
-/// Powers the board off.
+/// Powers the board off; one whose firmware cannot stays on, and its harts wait for ever.
 ///
 /// Firmware is told that it is a failure. On a simulator the simulator should learn of it too, for its
 /// own exit status: OpenSBI's code for a failure is one that QEMU takes for success, so the finisher is
 /// written first.
 pub fn power_off(success: bool) -> ! {
+    /// The legacy extension's number of the shutdown.
+    const SHUTDOWN: usize = 8;
+
     // Should the access fault, the next attempt goes without.
     let finisher = FINISHER.swap(0, Ordering::SeqCst);
     if !success && finisher != 0 {
@@ -48,9 +51,19 @@ pub fn power_off(success: bool) -> ! {
     }
     let reason = u32::from(!success);
     sbi_rt::system_reset(RawType(0), RawType(reason));
-    // A firmware without the system reset extension has the legacy call.
-    #[expect(deprecated, reason = "the last resort")]
-    sbi_rt::legacy::shutdown()
+    // What this hart holds it never gives up.
+    if console::is_free() && heap::is_free() {
+        say!(
+            "all has ended with status {reason}; the firmware may leave the board on: switch it off"
+        );
+    }
+    loop {
+        // SAFETY: a firmware without the system reset extension has the legacy call; one that has neither
+        // answers with an error in `a0`. Nothing is left to be done but to wait.
+        unsafe {
+            core::arch::asm!("ecall", "wfi", in("a7") SHUTDOWN, lateout("a0") _, lateout("a1") _);
+        }
+    }
 }
 
 /// The simulator's exit status after a failure.

@@ -41,7 +41,7 @@ pub struct Layout {
     pub free: Range,
     /// Bytes of the heap.
     pub heap_size: u64,
-    /// Behind the highest byte of memory or device register that the monitor reaches.
+    /// Behind the highest byte of memory or device register that the monitor uses.
     pub memory_end: u64,
 }
 
@@ -139,14 +139,17 @@ pub fn plan(image: &Image, device_tree: HostPhys, tree: &HostTree) -> Result<Lay
     let uart = tree.uart.as_ref().map(|uart| uart.registers);
     let plic = tree.plic.as_ref().map(|plic| plic.registers);
     let virtio = tree.virtio.iter().map(|device| device.registers);
-    let ends = tree
-        .memory
-        .iter()
-        .copied()
-        .chain(uart)
+    // Other memory is not mapped: a window that reaches it may be in a guest's way.
+    let devices = uart
+        .into_iter()
         .chain(plic)
-        .chain(virtio)
-        .map(|range| Range::of(range).end);
+        .chain(tree.rtc)
+        .chain(tree.finisher)
+        .chain(virtio);
+    let ends = devices
+        .map(Range::of)
+        .chain([image, device_tree, largest])
+        .map(|range| range.end);
     Ok(Layout {
         bundle,
         free: Range {

@@ -43,6 +43,7 @@ mod monitor {
     mod statistics;
     mod system;
     mod trace;
+    mod uart;
     mod virtual_hart;
     mod vm;
     mod window;

@@ -11,6 +11,7 @@
 
 pub mod artefacts;
 pub mod bad_input;
+pub mod boards;
 pub mod counts;
 pub mod faults;
 pub mod hostile;

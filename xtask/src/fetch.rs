@@ -106,6 +106,14 @@ pub fn kernel(suite: Suite) -> Result<Kernel> {
     })
 }
 
+/// A board's device tree as it comes with Debian 13's kernel, such as `microchip/mpfs-icicle-kit`.
+pub fn device_tree(board: &str) -> Result<PathBuf> {
+    let kernel = kernel(Suite::Trixie)?;
+    let root = kernel.modules.ancestors().nth(4).unwrap_or(&kernel.modules);
+    let file = format!("usr/lib/linux-image-{}/{board}.dtb", kernel.release);
+    existing(root, &[&file])
+}
+
 /// A static busybox for riscv64.
 pub fn busybox() -> Result<PathBuf> {
     let root = obtain(Suite::Trixie, "busybox", "a static busybox", |_| {

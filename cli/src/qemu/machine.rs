@@ -1,5 +1,6 @@
 //! What the machine is: the command line of QEMU.
 
+use super::board::Board;
 use super::console::Show;
 use super::devices::Devices;
 use super::logs::Logs;
@@ -20,10 +21,12 @@ pub const DEFAULT_CPU: &str = "rv64,h=false";
 #[derive(Clone, Debug)]
 pub struct Machine {
     program: PathBuf,
+    board: Board,
     cpu: String,
     harts: u32,
     memory: u64,
     bios: Option<PathBuf>,
+    dtb: Option<PathBuf>,
     kernel: Option<PathBuf>,
     initrd: Option<PathBuf>,
     append: Option<String>,
@@ -81,10 +84,12 @@ impl Default for Machine {
     fn default() -> Self {
         Self {
             program: program(),
+            board: Board::Virt,
             cpu: DEFAULT_CPU.into(),
             harts: 1,
             memory: 1 << 30,
             bios: None,
+            dtb: None,
             kernel: None,
             initrd: None,
             append: None,
@@ -111,6 +116,12 @@ impl Machine {
         self
     }
 
+    /// The board. One with processors of its own takes no others.
+    pub fn board(mut self, board: Board) -> Self {
+        self.board = board;
+        self
+    }
+
     /// The processor, as `-cpu` takes it.
     pub fn cpu(mut self, cpu: impl Into<String>) -> Self {
         self.cpu = cpu.into();
@@ -132,6 +143,12 @@ impl Machine {
     /// The firmware, instead of the OpenSBI that comes with QEMU.
     pub fn bios(mut self, file: impl Into<PathBuf>) -> Self {
         self.bios = Some(file.into());
+        self
+    }
+
+    /// The device tree, instead of the one that QEMU makes.
+    pub fn dtb(mut self, file: impl Into<PathBuf>) -> Self {
+        self.dtb = Some(file.into());
         self
     }
 
@@ -223,9 +240,8 @@ impl Machine {
     /// The command that [`Self::spawn`] runs, without the console's arguments.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        let mebibytes = self.memory.div_ceil(1 << 20);
-        command.args(["-M", "virt", "-cpu", &self.cpu]);
-        command.args(["-smp", &self.harts.to_string()]);
+        let mebibytes = self.board.memory(self.memory).div_ceil(1 << 20);
+        command.args(self.board.processors(&self.cpu, self.harts));
         command.args(["-m", &format!("{mebibytes}M")]);
         let mut file = |flag: &str, path: &Option<PathBuf>| {
             if let Some(path) = path {
@@ -233,6 +249,7 @@ impl Machine {
             }
         };
         file("-bios", &self.bios);
+        file("-dtb", &self.dtb);
         file("-kernel", &self.kernel);
         file("-initrd", &self.initrd);
         if let Some(line) = &self.append {
@@ -256,7 +273,8 @@ impl Machine {
     pub fn spawn(&self) -> Result<Run> {
         self.check()?;
         let mut command = self.command();
-        command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
+        command.args(["-display", "none", "-monitor", "none"]);
+        command.args(self.board.serial_lines("stdio"));
         let show = self.live.then_some(Show::StandardError);
         Run::start(command, self.console(false, show)?)
     }
@@ -270,12 +288,14 @@ impl Machine {
         self.check()?;
         let mut command = self.command();
         command.arg("-nographic");
+        command.args(self.board.serial_lines("mon:stdio"));
         Run::start(command, self.console(true, Some(show))?)
     }
 
     fn console(&self, keyboard: bool, show: Option<Show>) -> Result<Console> {
         let logs = self.logs.as_deref();
         Ok(Console {
+            stays_on: !self.board.powers_off(),
             keyboard,
             show,
             vms: self.vms.clone(),
@@ -286,8 +306,8 @@ impl Machine {
     }
 
     fn check(&self) -> Result<()> {
-        let files = [&self.bios, &self.kernel, &self.initrd];
-        let names = ["firmware", "kernel", "initrd"];
+        let files = [&self.bios, &self.dtb, &self.kernel, &self.initrd];
+        let names = ["firmware", "device tree", "kernel", "initrd"];
         for (name, file) in names.iter().zip(files) {
             let Some(path) = file else { continue };
             // Names such as "default" and "none" are QEMU's own.
@@ -345,6 +365,25 @@ mod tests {
             "-M virt -cpu max -smp 4 -m 257M -bios fw.bin -kernel Image -initrd bundle -append a=1 b \
              -icount shift=0,sleep=off -no-reboot -d int"
         );
+    }
+
+    #[test]
+    fn a_board_with_its_own_processors_takes_no_others() {
+        let machine = Machine::new().cpu("max").harts(2).dtb("board.dtb");
+        assert_eq!(
+            line(&machine.clone().board(Board::SifiveU)),
+            "-M sifive_u -smp 5 -m 1024M -dtb board.dtb"
+        );
+        assert_eq!(
+            line(&machine.board(Board::Icicle)),
+            "-M microchip-icicle-kit -smp 5 -m 1537M -dtb board.dtb"
+        );
+    }
+
+    #[test]
+    fn the_console_of_the_icicle_kit_is_its_second_line() {
+        let lines: Vec<_> = Board::Icicle.serial_lines("stdio").collect();
+        assert_eq!(lines, ["-serial", "null", "-serial", "stdio"]);
     }
 
     #[test]

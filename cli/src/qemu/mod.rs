@@ -1,4 +1,4 @@
-//! Runs `qemu-system-riscv64 -M virt`: describe a [`Machine`], spawn it, watch its console.
+//! Runs `qemu-system-riscv64`: describe a [`Machine`], spawn it, watch its console.
 //!
 //! ```no_run
 //! use patchvisor::qemu::Machine;
@@ -12,6 +12,7 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 
+mod board;
 mod console;
 mod devices;
 mod logs;
@@ -19,6 +20,7 @@ mod machine;
 mod prefixed;
 mod run;
 
+pub use board::Board;
 pub use console::{Line, Show, marker};
 pub use machine::{DEFAULT_CPU, Machine, Program, find};
 pub use run::{Outcome, Run};

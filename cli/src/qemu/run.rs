@@ -7,6 +7,7 @@ use crate::stats::{self, Stats};
 use anyhow::{Context, Result, bail};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
@@ -14,12 +15,16 @@ use std::time::{Duration, Instant};
 
 /// How long QEMU may take to leave after it was asked to.
 const GRACE: Duration = Duration::from_secs(3);
+/// Lines at the end of a console among which the monitor's last one is.
+const LAST_LINES: usize = 4;
 /// How often a machine that has closed its console is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(10);
 
 /// How the console is joined to this process.
 #[derive(Debug)]
 pub(super) struct Console {
+    /// Whether the board stays on when the monitor has ended, so that its last line is the end.
+    pub stays_on: bool,
     /// Whether this process's standard input is the console's keyboard.
     pub keyboard: bool,
     /// Where the output is shown as it comes.
@@ -49,7 +54,7 @@ pub struct Run {
 /// How a machine ended, and all that its console said.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// QEMU's exit status; `None` when it was ended for taking too long.
+    /// QEMU's exit status, or the monitor's where the board stays on; `None` when it was ended for taking too long.
     pub status: Option<ExitStatus>,
     /// From start to end.
     pub elapsed: Duration,
@@ -185,7 +190,11 @@ impl Run {
             if found(self) {
                 return Ok(self.started.elapsed());
             }
-            match self.receive(deadline) {
+            let received = match self.ended() {
+                Some(_) => Err(RecvTimeoutError::Disconnected),
+                None => self.receive(deadline),
+            };
+            match received {
                 Ok(()) => {}
                 Err(RecvTimeoutError::Timeout) => {
                     bail!("no {text:?} within {limit:?}; {}", self.last_lines())
@@ -203,8 +212,12 @@ impl Run {
     /// Only when the system cannot tell the child's status.
     pub fn wait(mut self, limit: Duration) -> Result<Outcome> {
         let deadline = deadline(limit);
-        while self.receive(deadline).is_ok() {}
+        while self.ended().is_none() && self.receive(deadline).is_ok() {}
         let status = loop {
+            if let Some(status) = self.ended() {
+                self.end();
+                break Some(status);
+            }
             if let Some(status) = self.child.try_wait()? {
                 break Some(status);
             }
@@ -238,6 +251,20 @@ impl Run {
             apart: apart.unwrap_or_default(),
             complaints,
         })
+    }
+
+    /// The status that the monitor ended with, on a board that stays on. Several VMs must not share a
+    /// switched console there: one could end the run for all.
+    fn ended(&self) -> Option<ExitStatus> {
+        if !self.console.stays_on {
+            return None;
+        }
+        let lines = self.capture.lines().iter().rev();
+        let line = lines
+            .take(LAST_LINES)
+            .find_map(|line| line.text.strip_prefix(stats::ENDED))?;
+        let code: i32 = line.split(';').next()?.parse().ok()?;
+        Some(ExitStatus::from_raw(code << 8))
     }
 
     /// Takes the next piece of output.

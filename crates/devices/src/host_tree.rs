@@ -54,9 +54,20 @@ pub struct HostHart {
     pub cboz_block_size: Option<u32>,
 }
 
+/// The registers of a UART.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UartModel {
+    /// Those of the 16550.
+    Ns16550,
+    /// Those of SiFive's own (FU540-C000 manual).
+    SiFive,
+}
+
 /// The host's console UART.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HostUart {
+    /// What its registers mean.
+    pub model: UartModel,
     /// Its registers.
     pub registers: HostRange,
     /// Base 2 logarithm of the distance between registers, in bytes.

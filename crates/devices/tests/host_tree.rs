@@ -1,6 +1,8 @@
 //! The host's tree, read from what QEMU and others give.
 
-use devices::host_tree::{HostRange, HostTree, HostVirtio, PlicContext, Reserved, TreeError, read};
+use devices::host_tree::{
+    HostRange, HostTree, HostUart, HostVirtio, PlicContext, Reserved, TreeError, UartModel, read,
+};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use isa::address::HostPhys;
@@ -66,6 +68,7 @@ fn qemu_with_one_hart_is_read() {
     assert_eq!(uart.registers, range(0x1000_0000, 0x100));
     assert_eq!((uart.register_shift, uart.access_width), (0, 1));
     assert_eq!((uart.interrupt, uart.clock), (Some(10), Some(3_686_400)));
+    assert_eq!(uart.model, UartModel::Ns16550);
     assert_eq!(uart.compatible, "ns16550a");
     assert_eq!(tree.rtc, Some(range(0x10_1000, 0x1000)));
     assert_eq!(tree.finisher, Some(range(0x10_0000, 0x1000)));
@@ -149,7 +152,7 @@ fn machine_contexts_that_firmware_disabled_keep_their_place() {
     );
 }
 
-/// So the contexts of SiFive's FU540 do not alternate. Its UART is no 16550.
+/// So the contexts of SiFive's FU540 do not alternate.
 #[test]
 fn a_hart_without_supervisor_mode_has_one_context() {
     let tree = read(SIFIVE_U).expect("QEMU's tree");
@@ -163,7 +166,21 @@ fn a_hart_without_supervisor_mode_has_one_context() {
     let plic = tree.plic.expect("a PLIC");
     let contexts: Vec<Option<u32>> = (0..5).map(|hart| plic.context(hart)).collect();
     assert_eq!(contexts, [None, Some(2), Some(4), Some(6), Some(8)]);
-    assert_eq!(tree.uart, None);
+}
+
+#[test]
+fn the_uart_of_sifive_has_registers_of_four_bytes() {
+    let tree = read(SIFIVE_U).expect("QEMU's tree");
+    let expected = HostUart {
+        model: UartModel::SiFive,
+        registers: range(0x1001_0000, 0x1000),
+        register_shift: 2,
+        access_width: 4,
+        interrupt: Some(4),
+        clock: None,
+        compatible: "sifive,uart0".into(),
+    };
+    assert_eq!(tree.uart, Some(expected));
 }
 
 #[test]

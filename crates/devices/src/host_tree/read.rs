@@ -1,14 +1,23 @@
 //! What the nodes mean.
 
 use super::blob::{Blob, NodeId, ROOT, word};
-use super::{HostHart, HostRange, HostTree, HostUart, Reserved, TreeError, plic, virtio};
+use super::{
+    HostHart, HostRange, HostTree, HostUart, Reserved, TreeError, UartModel, plic, virtio,
+};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 use isa::address::HostPhys;
 
-/// `compatible` names of UARTs with the registers of the 16550.
-const UARTS: [&str; 4] = ["ns16550a", "ns16550", "snps,dw-apb-uart", "sifive,ns16550a"];
+/// `compatible` names of the UARTs that can be driven.
+const UARTS: [(&str, UartModel); 6] = [
+    ("ns16550a", UartModel::Ns16550),
+    ("ns16550", UartModel::Ns16550),
+    ("snps,dw-apb-uart", UartModel::Ns16550),
+    ("sifive,ns16550a", UartModel::Ns16550),
+    ("sifive,uart0", UartModel::SiFive),
+    ("sifive,fu540-c000-uart", UartModel::SiFive),
+];
 /// The most cells of an address or a size; PCI has three, and no use here.
 const MOST_CELLS: u32 = 2;
 
@@ -166,7 +175,7 @@ pub(super) fn hart_id(tree: &Blob<'_>, cpu: NodeId) -> Option<u64> {
 /// The UART that `stdout` names (a path or an alias, options after a colon), if it can be driven,
 /// else the first that can.
 fn find_uart(tree: &Blob<'_>, stdout: Option<&str>) -> Option<NodeId> {
-    let usable = |node: NodeId| tree.is_compatible(node, &UARTS) && tree.is_enabled(node);
+    let usable = |node: NodeId| uart_model(tree, node).is_some() && tree.is_enabled(node);
     stdout
         .and_then(|stdout| stdout.split(':').next())
         .and_then(|name| {
@@ -179,11 +188,22 @@ fn find_uart(tree: &Blob<'_>, stdout: Option<&str>) -> Option<NodeId> {
         .or_else(|| (ROOT..tree.nodes.len()).find(|&node| usable(node)))
 }
 
+fn uart_model(tree: &Blob<'_>, node: NodeId) -> Option<UartModel> {
+    let mut known = UARTS.iter();
+    known.find_map(|&(name, model)| tree.is_compatible(node, &[name]).then_some(model))
+}
+
 fn uart(tree: &Blob<'_>, node: NodeId) -> Result<HostUart, TreeError> {
+    let model = uart_model(tree, node).ok_or_else(|| tree.bad(node, "compatible"))?;
+    let (shift, width) = match model {
+        UartModel::Ns16550 => (0, 1),
+        UartModel::SiFive => (2, 4),
+    };
     Ok(HostUart {
+        model,
         registers: register_range(tree, node)?.ok_or_else(|| tree.bad(node, "reg"))?,
-        register_shift: tree.cell(node, "reg-shift")?.unwrap_or(0),
-        access_width: tree.cell(node, "reg-io-width")?.unwrap_or(1),
+        register_shift: tree.cell(node, "reg-shift")?.unwrap_or(shift),
+        access_width: tree.cell(node, "reg-io-width")?.unwrap_or(width),
         interrupt: tree
             .property(node, "interrupts")
             .and_then(|value| word(value, 0)),
