@@ -57,7 +57,19 @@ impl Machine {
         if is_clock {
             system::get().clock.show(&mut self.board);
         }
-        let request = if let Some(Instruction::Load(_)) = instruction {
+        let slot = self.find_slot(address, access.width);
+        let request = if let Some((slot, offset)) = slot {
+            if let Some(Instruction::Load(_)) = instruction {
+                let value = self.load_slot(slot, offset, access.width);
+                vcpu.block
+                    .hart
+                    .set_register(access.register, extend(value, &access));
+            } else {
+                let value = vcpu.block.hart.x[access.register.index()];
+                self.store_slot(vcpu, slot, offset, access.width, value);
+            }
+            Request::None
+        } else if let Some(Instruction::Load(_)) = instruction {
             let Ok(value) = self.board.read(address, access.width) else {
                 return false;
             };

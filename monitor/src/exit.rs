@@ -80,6 +80,9 @@ impl Machine {
         if vcpu.index == 0 || self.board_changed {
             self.offer_input();
         }
+        if requests & LOOK != 0 && !self.slots.is_empty() {
+            self.serve_slots(vcpu);
+        }
         if vcpu.index == 0 && requests & LOOK != 0 {
             self.update_clock();
         }

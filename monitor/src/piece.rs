@@ -1,13 +1,11 @@
 //! Disks of guests: pieces of the host's disks.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
-use bundle::Source;
 use devices::gpt;
 use virtio::disk::SECTOR;
-use virtio::{Disk, Memory as _, Operation, Request, Status, Submitted};
+use virtio::{Disk, Operation, Request, Status, Submitted};
 
 use super::guest_memory::GuestRam;
 use super::host_disk::{HostDisk, Owner};
@@ -26,7 +24,7 @@ pub struct Piece {
 
 impl Piece {
     /// What `number` of the host's disks has, or the partition `partition` of it.
-    fn open(
+    pub fn open(
         disks: &'static [HostDisk],
         number: u32,
         partition: Option<u32>,

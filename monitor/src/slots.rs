@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::sync::atomic::{Ordering, fence};
 
-use bundle::Mac;
+use bundle::Source;
 use devices::layout;
 use isa::address::{GuestPhys, PAGE_SIZE};
 use switch::Port;
@@ -15,11 +15,13 @@ use virtio::block::SERIAL;
 use virtio::{Action, Block, Console, Disk, Entropy, Mmio, Net};
 
 use super::doorbell::LOOK;
+use super::guest_memory::GuestRam;
 use super::host_disk::Owner;
 use super::links;
 use super::machine::{Machine, Memory, Parts};
+use super::piece::Piece;
 use super::virtual_hart::Vcpu;
-use super::{console, piece, system};
+use super::{console, network, system};
 
 /// A device in a slot, with its back end.
 enum Device {
@@ -113,6 +115,24 @@ impl virtio::Memory for Dma<'_> {
     }
 }
 
+/// Opens what is behind a disk.
+fn open(
+    disk: &bundle::Disk,
+    owner: Owner,
+    ram: GuestRam,
+    parts: &Parts,
+    memory: &mut Memory,
+) -> Result<Box<dyn Disk + Send>, String> {
+    let (device, partition) = match disk.source {
+        Source::Device(device) => (device, None),
+        Source::Partition { device, number } => (device, Some(number)),
+        Source::File { .. } => return Err("TODO".into()),
+    };
+    let disks = parts.devices.disks;
+    let piece = Piece::open(disks, device, partition, disk.read_only, owner, ram, memory)?;
+    Ok(Box::new(piece))
+}
+
 impl Slot {
     fn new(device: Device) -> Self {
         Self {
@@ -147,7 +167,9 @@ impl Slot {
                 };
                 let again = mmio.serve(output, dma);
                 dma.machine.types_to_uart &= !is_shown;
-                system.links.receive(vm, |port, bytes| mmio.input(port + 1, bytes, dma));
+                system
+                    .links
+                    .receive(vm, |port, bytes| mmio.input(port + 1, bytes, dma));
                 if !dma.machine.types_to_uart {
                     system.offer_input(vm, |byte| mmio.input(0, &[byte], dma) == 1);
                 }
@@ -174,28 +196,29 @@ impl Slot {
 
 impl Machine {
     /// Fills the slots as the description says: disks first, then network interfaces, console, entropy.
-    /// `ports` are the interfaces' addresses and ports.
-    pub fn fill_slots(&mut self, parts: &Parts, ports: &[(Mac, Port)], memory: &mut Memory) -> Result<(), String> {
+    pub fn fill_slots(&mut self, parts: &Parts, memory: &mut Memory) -> Result<(), String> {
         let mut slots = Vec::new();
         for disk in &self.description.disks {
             let owner = Owner {
                 vm: self.number,
                 device: slots.len(),
             };
-            let opened = piece::open(disk, owner, self.ram, parts, memory)?;
+            let opened = open(disk, owner, self.ram, parts, memory)?;
             let mut serial = [0; SERIAL];
             serial[..disk.serial.len()].copy_from_slice(disk.serial.as_bytes());
             let block = Block::new(&*opened, serial);
             slots.push(Slot::new(Device::Block(Mmio::new(block), opened)));
         }
-        for &(mac, port) in ports {
-            memory.take_heap(super::network::HEAP_OF_PORT)?;
+        for (mac, port) in parts.network.ports(&self.description.name) {
+            memory.take_heap(network::HEAP_OF_PORT)?;
             slots.push(Slot::new(Device::Net(Mmio::new(Net::new(mac)), port)));
         }
         if self.description.virtio_console {
             let names: Vec<_> = self.description.ports.iter().map(String::as_str).collect();
             memory.take_heap(links::HEAP_OF_PORT * names.len() as u64)?;
-            slots.push(Slot::new(Device::Console(Mmio::new(Console::new(None, &names)))));
+            slots.push(Slot::new(Device::Console(Mmio::new(Console::new(
+                None, &names,
+            )))));
         }
         if self.description.entropy {
             if !parts.devices.entropy.has_entropy() {
@@ -220,16 +243,29 @@ impl Machine {
     }
 
     /// Stores to a register of a slot, and does what the driver asks for with it.
-    pub fn store_slot(&mut self, vcpu: &mut Vcpu, index: usize, offset: u64, width: u8, value: u64) {
+    pub fn store_slot(
+        &mut self,
+        vcpu: &mut Vcpu,
+        index: usize,
+        offset: u64,
+        width: u8,
+        value: u64,
+    ) {
         let mut slots = mem::take(&mut self.slots);
         let slot = &mut slots[index];
         match each!(&mut slot.device, mmio => mmio.write(offset, width, value)) {
             Action::None => {}
-            Action::Started | Action::Notify(_) => slot.serve(&mut Dma { machine: self, vcpu }),
+            Action::Started | Action::Notify(_) => slot.serve(&mut Dma {
+                machine: self,
+                vcpu,
+            }),
             Action::Reset => {
                 self.drain(index);
                 if let Device::Block(mmio, _) = &mut slot.device {
-                    mmio.abandon(&mut Dma { machine: self, vcpu });
+                    mmio.abandon(&mut Dma {
+                        machine: self,
+                        vcpu,
+                    });
                 }
                 slot.reset();
             }
@@ -248,12 +284,18 @@ impl Machine {
         let mut slots = mem::take(&mut self.slots);
         while let Some(arrival) = system::get().take_arrival(self.number) {
             if let Device::Block(mmio, disk) = &mut slots[arrival.device].device {
-                let dma = &mut Dma { machine: self, vcpu };
+                let dma = &mut Dma {
+                    machine: self,
+                    vcpu,
+                };
                 mmio.complete(arrival.token, arrival.status, &mut **disk, dma);
             }
         }
         for slot in &mut slots {
-            slot.serve(&mut Dma { machine: self, vcpu });
+            slot.serve(&mut Dma {
+                machine: self,
+                vcpu,
+            });
         }
         let again = slots.iter().any(|slot| slot.again);
         self.slots = slots;
@@ -269,7 +311,8 @@ impl Machine {
     /// Passes the level of a slot's interrupt on to the PLIC.
     fn update_slot(&mut self, slot: usize) {
         let level = each!(&self.slots[slot].device, mmio => mmio.interrupt());
-        self.board.set_interrupt(layout::virtio_interrupt(slot), level);
+        self.board
+            .set_interrupt(layout::virtio_interrupt(slot), level);
         self.board_changed = true;
     }
 

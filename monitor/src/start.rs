@@ -15,7 +15,9 @@ use super::doorbell::Doorbell;
 use super::host::Host;
 use super::host_virtio::HostDevices;
 use super::layout::Layout;
+use super::links::Links;
 use super::machine::{Machine, Memory, Parts};
+use super::network::Network;
 use super::plic::HostPlic;
 use super::vm::Vm;
 use super::window::{self, Image};
@@ -33,17 +35,20 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
     let window = window::map(&image, layout.memory_end);
     let clock = Clock::new(tree);
     let devices = HostDevices::probe(tree, |disk| pieces(described, disk));
+    let network = Network::new(described).unwrap_or_else(|error| fault::stop(&error));
     let parts = Parts {
         host,
         bundle,
         window: &window,
-        entropy: &devices.entropy,
+        devices: &devices,
+        network: &network,
         copies: (layout.heap_size / COPIES / 4096) as usize / described.len(),
         knows_the_day: clock.knows_the_day(),
     };
     let mut memory = Memory::new(layout.free, layout.heap_size - layout.heap_size / COPIES);
     let mut scheduler = Scheduler::new(cpus.len(), clock.timebase);
     let (mut vms, mut virtual_harts, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let mut ports = Vec::new();
     for description in described {
         let number = vms.len();
         let doorbells: Vec<_> = (0..description.vcpus as usize)
@@ -55,6 +60,8 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
         match made {
             Ok((machine, vcpus)) => {
                 vms.push(Vm::new(machine, vcpus));
+                network.connect(&description.name, number);
+                ports.push(&description.ports[..]);
                 let vm = scheduler.add_vm(system::share(description));
                 for hart in 0..doorbells.len() {
                     scheduler.add_vcpu(vm, allowed(&description.pin, hart, cpus.len()));
@@ -81,6 +88,8 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
         clock,
         plic: HostPlic::new(tree, host.hart, interrupts.into_iter()),
         devices,
+        network,
+        links: Links::new(ports.into_iter()),
         failed: !errors.is_empty(),
     });
     let cpu = &system.cpus[0];

@@ -16,6 +16,8 @@ use super::cpu::Cpu;
 use super::doorbell::{Doorbell, LOOK};
 use super::host_disk::Owner;
 use super::host_virtio::HostDevices;
+use super::links::Links;
+use super::network::Network;
 use super::plic::HostPlic;
 use super::shell::{self, Command};
 use super::vm::Vm;
@@ -48,6 +50,8 @@ pub struct System {
     has_commands: AtomicBool,
     plic: Option<HostPlic>,
     pub devices: HostDevices,
+    pub network: Network,
+    pub links: Links,
     /// What each machine's devices have not been told yet.
     arrivals: Box<[Mutex<VecDeque<Arrival>>]>,
     /// Machines that have not ended: a bit for each.
@@ -76,6 +80,8 @@ pub struct Parts {
     pub clock: Clock,
     pub plic: Option<HostPlic>,
     pub devices: HostDevices,
+    pub network: Network,
+    pub links: Links,
     /// Whether a machine could not be made.
     pub failed: bool,
 }
@@ -94,6 +100,8 @@ pub fn set(parts: Parts) -> &'static System {
         has_commands: AtomicBool::new(false),
         plic: parts.plic,
         devices: parts.devices,
+        network: parts.network,
+        links: parts.links,
         arrivals: (0..count).map(|_| Mutex::new(VecDeque::new())).collect(),
         alive: AtomicU64::new((1 << count) - 1),
         failed: AtomicBool::new(parts.failed),

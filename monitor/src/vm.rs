@@ -96,6 +96,9 @@ impl Vm {
         machine.summon(usize::MAX, |_| true, FLUSH);
         machine.show_output();
         machine.states.fill(State::Stopped);
+        machine.reset_slots();
+        // A device of the host that does not end a request.
+        let end = machine.end.take().unwrap_or(end);
         let label = machine.label();
         let end = match end {
             End::Reset => {

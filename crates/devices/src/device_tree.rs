@@ -53,6 +53,8 @@ pub struct TreeSpec<'a> {
     pub cboz_block_size: Option<u32>,
     /// Whether the board has a real-time clock.
     pub rtc: bool,
+    /// How many of the virtio slots have a device, the first ones.
+    pub virtio: usize,
     /// Entropy for the guest's random number generator; empty for none.
     pub rng_seed: &'a [u8],
     /// Entropy for the placement of the guest's kernel.
@@ -233,7 +235,16 @@ fn soc(spec: &TreeSpec<'_>) -> Builder {
         .child(uart())
         .child(plic(spec))
         .child(syscon());
-    if spec.rtc { soc.child(rtc()) } else { soc }
+    let soc = if spec.rtc { soc.child(rtc()) } else { soc };
+    (0..spec.virtio).fold(soc, |soc, slot| soc.child(virtio(slot)))
+}
+
+fn virtio(slot: usize) -> Builder {
+    let base = layout::virtio_base(slot);
+    at("virtio_mmio", base)
+        .registers(base, layout::VIRTIO_SIZE)
+        .with("compatible", "virtio,mmio")
+        .interrupt(layout::virtio_interrupt(slot))
 }
 
 fn device(name: &str, window: &Window, size: u64) -> Builder {

@@ -57,6 +57,33 @@ pub const UART: Window = Window {
     widest: 8,
 };
 
+/// Where the slots of virtio devices begin, each a page.
+const VIRTIO_BASE: u64 = 0x1000_1000;
+/// Bytes of a slot.
+pub const VIRTIO_SIZE: u64 = 0x1000;
+/// How many slots there are.
+pub const VIRTIO_SLOTS: usize = 8;
+
+/// First address of a virtio slot.
+#[must_use]
+pub fn virtio_base(slot: usize) -> GuestPhys {
+    GuestPhys(VIRTIO_BASE + slot as u64 * VIRTIO_SIZE)
+}
+
+/// The virtio slot that `at` lies in, and the offset there.
+#[must_use]
+pub fn virtio_slot(at: GuestPhys) -> Option<(usize, u64)> {
+    let offset = at.0.checked_sub(VIRTIO_BASE)?;
+    let slot = (offset / VIRTIO_SIZE) as usize;
+    (slot < VIRTIO_SLOTS).then_some((slot, offset % VIRTIO_SIZE))
+}
+
+/// The PLIC source of a virtio slot.
+#[must_use]
+pub fn virtio_interrupt(slot: usize) -> u32 {
+    1 + slot as u32
+}
+
 /// The PLIC source of the UART.
 pub const UART_INTERRUPT: u32 = 10;
 /// The PLIC source of the real-time clock.

@@ -28,6 +28,7 @@ fn spec(isa: &GuestIsa) -> TreeSpec<'_> {
         cbop_block_size: None,
         cboz_block_size: Some(128),
         rtc: true,
+        virtio: 2,
         rng_seed: &[1, 2, 3, 4, 5, 6, 7, 8],
         kaslr_seed: Some(0x1122_3344_5566_7788),
         overlay: None,
@@ -211,6 +212,19 @@ fn the_plic_leads_to_the_supervisor_context_of_each_hart() {
         let phandle = cells(&fdt, &path, "phandle")[0];
         assert_eq!(context, [phandle, u32::MAX, phandle, 9]);
     }
+}
+
+#[test]
+fn each_virtio_device_has_a_node() {
+    let isa = isa();
+    let blob = make(&spec(&isa));
+    let fdt = Fdt::new(&blob).expect("a tree");
+    for (node, interrupt) in [("10001000", 1), ("10002000", 2)] {
+        let path = format!("/soc/virtio_mmio@{node}");
+        assert_eq!(text(&fdt, &path, "compatible"), "virtio,mmio");
+        assert_eq!(cells(&fdt, &path, "interrupts"), [interrupt]);
+    }
+    assert!(fdt.find_node("/soc/virtio_mmio@10003000").is_none());
 }
 
 #[test]

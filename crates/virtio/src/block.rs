@@ -376,6 +376,15 @@ impl Mmio<Block> {
         }
     }
 
+    /// Says that all that the requests in flight were to read may have been written, before a reset.
+    pub fn abandon(&mut self, memory: &mut dyn Memory) {
+        for flight in self.device_mut().flights.values_mut() {
+            for segment in core::mem::take(&mut flight.filled) {
+                memory.written(segment.at, segment.size.into());
+            }
+        }
+    }
+
     /// Begins with a request.
     fn begin(&mut self, chain: Chain, disk: &mut dyn Disk, memory: &mut dyn Memory) {
         self.device_mut().requests += 1;
