@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that can be tested, and one line that counts.
 
 use crate::progress::{say, seconds};
-use crate::{build, paths, setup};
+use crate::{build, fuzz, paths, setup};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -20,6 +20,9 @@ pub struct Options {
     /// Run the long tests too: minutes each, an hour or more in all
     #[arg(long)]
     long: bool,
+    /// How many seconds each fuzz target runs
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    fuzz_seconds: u32,
     /// Run only the tests whose names contain this
     filter: Option<String>,
 }
@@ -29,7 +32,8 @@ Examples:
   cargo xtask test
   cargo xtask test --only unit
   cargo xtask test --only end-to-end sret
-  cargo xtask test --long --only end-to-end linux_vms";
+  cargo xtask test --long --only end-to-end linux_vms
+  cargo xtask test --only fuzz --fuzz-seconds 3600";
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -40,6 +44,8 @@ enum Part {
     Unit,
     /// The bare-metal build, and tests that run guests on QEMU
     EndToEnd,
+    /// Fuzz targets of what guests write, on this machine
+    Fuzz,
 }
 
 /// How many checks passed and failed.
@@ -95,6 +101,8 @@ pub fn test(options: &Options) -> Result<bool> {
             "warnings",
         ];
         count.add(check("lints", &lints)?);
+        let targets = ["fmt", "--manifest-path", fuzz::MANIFEST, "--check"];
+        count.add(check("formatting of fuzz targets", &targets)?);
     }
     if wanted(Part::Unit) {
         let arguments = ["--workspace", "--exclude", END_TO_END];
@@ -102,6 +110,9 @@ pub fn test(options: &Options) -> Result<bool> {
     }
     if wanted(Part::EndToEnd) {
         count.add(end_to_end(options)?);
+    }
+    if wanted(Part::Fuzz) {
+        count.add(fuzzing(options));
     }
     say(&format!("tested in {}", seconds(began.elapsed())));
     for name in &count.names {
@@ -137,6 +148,25 @@ fn end_to_end(options: &Options) -> Result<Count> {
         &environment,
     )?);
     Ok(count)
+}
+
+/// Each fuzz target passes or fails, and so does what they need.
+fn fuzzing(options: &Options) -> Count {
+    say("--- fuzz targets");
+    let filter = options.filter.as_deref().unwrap_or_default();
+    let mut count = Count::default();
+    match fuzz::fuzz(filter, options.fuzz_seconds) {
+        Ok(results) => {
+            for result in results {
+                count.add(match result {
+                    Ok(()) => Count::passed(),
+                    Err(error) => Count::failed(format!("{error:#}")),
+                });
+            }
+        }
+        Err(error) => count.add(Count::failed(format!("fuzz targets: {error:#}"))),
+    }
+    count
 }
 
 /// A command of cargo that passes or fails as a whole.

@@ -11,6 +11,8 @@ extern crate alloc;
 
 pub mod block;
 pub mod disk;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 pub mod memory;
 pub mod mmio;
 pub mod queue;
