@@ -10,9 +10,12 @@
 extern crate alloc;
 
 pub mod block;
+pub mod console;
 pub mod disk;
+pub mod entropy;
 pub mod memory;
 pub mod mmio;
+pub mod net;
 pub mod queue;
 pub mod segments;
 #[cfg(any(test, feature = "testing"))]
@@ -21,12 +24,21 @@ pub mod testing;
 #[cfg(test)]
 mod block_tests;
 #[cfg(test)]
+mod console_tests;
+#[cfg(test)]
+mod entropy_tests;
+#[cfg(test)]
 mod mmio_tests;
+#[cfg(test)]
+mod net_tests;
 #[cfg(test)]
 mod queue_tests;
 
 pub use block::Block;
+pub use console::Console;
 pub use disk::{Disk, Operation, Request, Segment, Status, Submitted};
+pub use entropy::Entropy;
 pub use memory::Memory;
 pub use mmio::{Action, Device, Mmio};
+pub use net::Net;
 pub use queue::{Broken, Chain};
