@@ -13,6 +13,8 @@ pub mod block;
 pub mod console;
 pub mod disk;
 pub mod entropy;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 pub mod memory;
 pub mod mmio;
 pub mod net;
