@@ -1,6 +1,9 @@
 //! Plays what a fuzzer makes up: bytes decide what a guest's memory holds and what the guest, the disk
 //! and the monitor do in turn.
 
+mod console;
+mod net;
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -9,7 +12,10 @@ use isa::address::GuestPhys;
 
 use crate::mmio::register;
 use crate::testing::{BASE, Driver, EVENT_IDX, INDIRECT_DESC, Part, Ram, Store, start};
-use crate::{Action, Block, Memory, Mmio, Status};
+use crate::{Action, Block, Device, Memory, Mmio, Status};
+
+pub use console::console;
+pub use net::net;
 
 /// Most steps that one input is played for.
 const MOST_STEPS: usize = 1000;
@@ -145,6 +151,19 @@ pub fn touch_memory(input: &mut Input<'_>, driver: &mut Driver, ram: &mut Ram) {
     }
 }
 
+/// A step that all devices have: the guest writes a register.
+pub fn touch_register<D: Device>(input: &mut Input<'_>, mmio: &mut Mmio<D>) -> Action {
+    let (offset, value) = (u64::from(input.byte()) * 4, input.word());
+    let width = [4, 1, 2, 8][usize::from(input.byte() % 4)];
+    mmio.write(offset, width, value.into())
+}
+
+/// A step that all devices have: the guest reads a register.
+pub fn read_register<D: Device>(input: &mut Input<'_>, mmio: &Mmio<D>) {
+    let width = [4, 1, 2, 8][usize::from(input.byte() % 4)];
+    let _ = mmio.read(input.half().into(), width);
+}
+
 /// A block device, its disk and its guest.
 struct Blocks {
     mmio: Mmio<Block>,
@@ -204,15 +223,10 @@ impl Blocks {
     fn step(&mut self, input: &mut Input<'_>) {
         match input.byte() % 8 {
             0 => {
-                let (offset, value) = (u64::from(input.byte()) * 4, input.word());
-                let width = [4, 1, 2, 8][usize::from(input.byte() % 4)];
-                let action = self.mmio.write(offset, width, value.into());
+                let action = touch_register(input, &mut self.mmio);
                 self.act(action);
             }
-            1 => {
-                let width = [4, 1, 2, 8][usize::from(input.byte() % 4)];
-                let _ = self.mmio.read(input.half().into(), width);
-            }
+            1 => read_register(input, &self.mmio),
             2 | 3 => touch_memory(input, &mut self.driver, &mut self.memory.ram),
             4 => self.request(input),
             5 if !self.disk.taken.is_empty() => {
@@ -289,6 +303,20 @@ mod tests {
             input in prop::collection::vec(any::<u8>(), 0..2000)
         ) {
             block(&input);
+        }
+
+        #[test]
+        fn no_input_makes_a_network_device_do_wrong(
+            input in prop::collection::vec(any::<u8>(), 0..2000)
+        ) {
+            net(&input);
+        }
+
+        #[test]
+        fn no_input_makes_a_console_device_do_wrong(
+            input in prop::collection::vec(any::<u8>(), 0..2000)
+        ) {
+            console(&input);
         }
     }
 }

@@ -10,11 +10,14 @@
 extern crate alloc;
 
 pub mod block;
+pub mod console;
 pub mod disk;
+pub mod entropy;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzzing;
 pub mod memory;
 pub mod mmio;
+pub mod net;
 pub mod queue;
 pub mod segments;
 #[cfg(any(test, feature = "testing"))]
@@ -23,12 +26,21 @@ pub mod testing;
 #[cfg(test)]
 mod block_tests;
 #[cfg(test)]
+mod console_tests;
+#[cfg(test)]
+mod entropy_tests;
+#[cfg(test)]
 mod mmio_tests;
+#[cfg(test)]
+mod net_tests;
 #[cfg(test)]
 mod queue_tests;
 
 pub use block::Block;
+pub use console::Console;
 pub use disk::{Disk, Operation, Request, Segment, Status, Submitted};
+pub use entropy::Entropy;
 pub use memory::Memory;
 pub use mmio::{Action, Device, Mmio};
+pub use net::Net;
 pub use queue::{Broken, Chain};

@@ -402,14 +402,23 @@ impl<D: Device> Mmio<D> {
 
     /// Gives a chain back, `written` bytes of which were written; no interrupt yet.
     pub fn push_used(&mut self, queue: usize, head: u16, written: u32, memory: &mut dyn Memory) {
-        self.with(queue, |queue| queue.push_used(head, written, memory));
-        // It has left a queue that is ready no more as well.
-        if let Some(queue) = self
-            .slots
-            .get_mut(queue)
-            .and_then(|slot| slot.queue.as_mut())
-        {
-            queue.forget(head);
+        self.push_used_together(queue, &[(head, written)], memory);
+    }
+
+    /// Gives chains back, each with what was written, all of them at once; no interrupt yet.
+    pub fn push_used_together(
+        &mut self,
+        queue: usize,
+        chains: &[(u16, u32)],
+        memory: &mut dyn Memory,
+    ) {
+        self.with(queue, |queue| queue.push_used_together(chains, memory));
+        // They have left a queue that is ready no more as well.
+        let slot = self.slots.get_mut(queue);
+        if let Some(queue) = slot.and_then(|slot| slot.queue.as_mut()) {
+            for &(head, _) in chains {
+                queue.forget(head);
+            }
         }
     }
 

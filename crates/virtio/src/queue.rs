@@ -338,16 +338,30 @@ impl Queue {
         written: u32,
         memory: &mut dyn Memory,
     ) -> Result<(), Broken> {
-        if !self.has(head) {
-            return Ok(());
+        self.push_used_together(&[(head, written)], memory)
+    }
+
+    /// Gives chains back, each with what was written: the driver sees all of them or none.
+    ///
+    /// # Errors
+    /// When the ring is not in RAM.
+    pub fn push_used_together(
+        &mut self,
+        chains: &[(u16, u32)],
+        memory: &mut dyn Memory,
+    ) -> Result<(), Broken> {
+        for &(head, written) in chains {
+            if !self.has(head) {
+                continue;
+            }
+            self.forget(head);
+            let entry = u64::from(written) << 32 | u64::from(head);
+            let at = ENTRIES + 8 * self.slot(self.used);
+            if !memory.write(self.setup.device.add(at), &entry.to_le_bytes()) {
+                return Err(Broken::Ring);
+            }
+            self.used = self.used.wrapping_add(1);
         }
-        self.forget(head);
-        let entry = u64::from(written) << 32 | u64::from(head);
-        let at = ENTRIES + 8 * self.slot(self.used);
-        if !memory.write(self.setup.device.add(at), &entry.to_le_bytes()) {
-            return Err(Broken::Ring);
-        }
-        self.used = self.used.wrapping_add(1);
         store(self.setup.device.add(INDEX), self.used, memory)
     }
 
