@@ -10,6 +10,7 @@
 extern crate alloc;
 
 pub mod disk;
+pub mod file_disk;
 pub mod memory;
 
 pub use disk::{Disk, Operation, Request, Segment, Status, Submitted};
