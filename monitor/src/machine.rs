@@ -18,6 +18,7 @@ use patch::pages::Pages;
 use patch::{Maker, Patcher};
 use sbi::Start;
 use vcpu::{Features, Hart};
+use virtio::file_disk::{GRANULE, Granule};
 
 use super::console;
 use super::doorbell::Doorbell;
@@ -180,6 +181,26 @@ impl Memory {
             .filter(|&end| end <= self.free.end)?;
         self.free.start = end;
         Some(HostPhys(start))
+    }
+
+    /// Memory for the changes to a file of the bundle that is a disk.
+    pub fn take_changes(&mut self, granules: u64) -> Result<&'static mut [Granule], String> {
+        let size = granules * GRANULE as u64;
+        let room = self.free.end.saturating_sub(self.free.start);
+        let memory = self.take(size, PAGE).ok_or_else(|| {
+            format!(
+                "a disk's changes of {} KiB do not fit the host's free {} KiB; allow fewer or give the host more",
+                size >> 10,
+                room >> 10
+            )
+        })?;
+        // SAFETY: taken from free memory for this alone, in the direct map; any bytes are a granule.
+        Ok(unsafe {
+            core::slice::from_raw_parts_mut(
+                window::direct(memory).cast().as_ptr(),
+                granules as usize,
+            )
+        })
     }
 
     /// `size` bytes aligned as well as the room allows: superpages of the guest then stay superpages.

@@ -1,15 +1,57 @@
-//! Disks of guests: pieces of the host's disks.
+//! Disks of guests: pieces of the host's disks, and files of the bundle.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
+use bundle::{Bundle, Source};
 use devices::gpt;
 use virtio::disk::SECTOR;
+use virtio::file_disk::{self, FileDisk};
 use virtio::{Disk, Operation, Request, Status, Submitted};
 
 use super::guest_memory::GuestRam;
 use super::host_disk::{HostDisk, Owner};
 use super::machine::Memory;
+
+/// What a disk of a guest is made from.
+pub struct Sources {
+    /// The host's disks.
+    pub disks: &'static [HostDisk],
+    pub bundle: &'static Bundle<'static>,
+}
+
+/// Opens what a description asks for. `ram` is the guest's; the heap and the memory that it takes are accounted
+/// for.
+pub fn open(
+    sources: &Sources,
+    described: &bundle::Disk,
+    owner: Owner,
+    ram: GuestRam,
+    memory: &mut Memory,
+) -> Result<Box<dyn Disk + Send>, String> {
+    let read_only = described.read_only;
+    let (device, partition) = match &described.source {
+        Source::Device(device) => (*device, None),
+        Source::Partition { device, number } => (*device, Some(*number)),
+        Source::File { name, changes } => {
+            let file = sources
+                .bundle
+                .file(name)
+                .ok_or_else(|| format!("the bundle lacks the disk {name}; pack it again"))?;
+            let size = file.len() as u64;
+            let changes = if read_only { 0 } else { *changes };
+            memory.take_heap(file_disk::heap(size, changes))?;
+            let store = memory.take_changes(file_disk::granules(size, changes))?;
+            return Ok(Box::new(FileDisk::new(file, read_only, store)));
+        }
+    };
+    let piece = Piece::open(sources.disks, device, partition, owner, ram, memory)?;
+    Ok(Box::new(Piece {
+        read_only: piece.read_only || read_only,
+        ..piece
+    }))
+}
 
 /// A whole disk of the host or a partition of it, as one guest's.
 pub struct Piece {
@@ -24,11 +66,10 @@ pub struct Piece {
 
 impl Piece {
     /// What `number` of the host's disks has, or the partition `partition` of it.
-    pub fn open(
+    fn open(
         disks: &'static [HostDisk],
         number: u32,
         partition: Option<u32>,
-        read_only: bool,
         owner: Owner,
         ram: GuestRam,
         memory: &mut Memory,
@@ -51,7 +92,7 @@ impl Piece {
             index: disk.add_piece(owner),
             first,
             sectors,
-            read_only: read_only || disk.shape.read_only,
+            read_only: disk.shape.read_only,
             ram,
         })
     }
@@ -123,7 +164,6 @@ impl Disk for Piece {
         if !self.allows(&request) {
             return Submitted::Ended(Status::Failed);
         }
-        // A piece of the disk is what the guest counts from.
         let sector = self.first + request.sector;
         if matches!(request.operation, Operation::Flush) {
             request.segments.clear();

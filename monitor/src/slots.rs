@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use core::mem;
 use core::sync::atomic::{Ordering, fence};
 
-use bundle::Source;
 use devices::layout;
 use isa::address::{GuestPhys, PAGE_SIZE};
 use switch::Port;
@@ -15,13 +14,12 @@ use virtio::block::SERIAL;
 use virtio::{Action, Block, Console, Disk, Entropy, Mmio, Net};
 
 use super::doorbell::LOOK;
-use super::guest_memory::GuestRam;
 use super::host_disk::Owner;
 use super::links;
 use super::machine::{Machine, Memory, Parts};
-use super::piece::Piece;
+use super::piece::Sources;
 use super::virtual_hart::Vcpu;
-use super::{console, network, system};
+use super::{console, network, piece, system};
 
 /// A device in a slot, with its back end.
 enum Device {
@@ -115,24 +113,6 @@ impl virtio::Memory for Dma<'_> {
     }
 }
 
-/// Opens what is behind a disk.
-fn open(
-    disk: &bundle::Disk,
-    owner: Owner,
-    ram: GuestRam,
-    parts: &Parts,
-    memory: &mut Memory,
-) -> Result<Box<dyn Disk + Send>, String> {
-    let (device, partition) = match disk.source {
-        Source::Device(device) => (device, None),
-        Source::Partition { device, number } => (device, Some(number)),
-        Source::File { .. } => return Err("TODO".into()),
-    };
-    let disks = parts.devices.disks;
-    let piece = Piece::open(disks, device, partition, disk.read_only, owner, ram, memory)?;
-    Ok(Box::new(piece))
-}
-
 impl Slot {
     fn new(device: Device) -> Self {
         Self {
@@ -203,7 +183,11 @@ impl Machine {
                 vm: self.number,
                 device: slots.len(),
             };
-            let opened = open(disk, owner, self.ram, parts, memory)?;
+            let sources = &Sources {
+                disks: parts.devices.disks,
+                bundle: parts.bundle,
+            };
+            let opened = piece::open(sources, disk, owner, self.ram, memory)?;
             let mut serial = [0; SERIAL];
             serial[..disk.serial.len()].copy_from_slice(disk.serial.as_bytes());
             let block = Block::new(&*opened, serial);

@@ -13,6 +13,7 @@ pub mod block;
 pub mod console;
 pub mod disk;
 pub mod entropy;
+pub mod file_disk;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzzing;
 pub mod memory;
