@@ -170,8 +170,8 @@ fn privileged(instruction: &Instruction) -> Option<String> {
                 return None;
             }
             match (Kind::of(instruction), csr::name(access.csr)) {
+                (Kind::Other, _) if is_counter => "hpmcounters".into(),
                 (Kind::Other, Some(name)) => format!("csr {name}"),
-                (Kind::Other, None) if is_counter => "hpmcounters".into(),
                 (Kind::Other, None) => format!("csr {:#x}", access.csr),
                 (kind, _) => KIND_NAMES[kind as usize].into(),
             }

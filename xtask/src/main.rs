@@ -5,7 +5,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
-use xtask::{bench, build, demo, fetch, setup, test};
+use xtask::{bench, build, deb, demo, fetch, setup, test};
 
 /// Development tasks of Patchvisor.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ enum Task {
         /// Build this alone.
         what: Option<What>,
     },
+    /// Make the Debian package; prints where it is.
+    Deb,
     /// Install the Debian packages that are missing; says what and why.
     Setup,
     /// Fetch from Debian what guests are made of; prints where it is.
@@ -59,6 +61,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Demo(options) => demo::demo(&options)?,
         Task::Test(options) => return test::test(&options),
         Task::Bench(options) => bench::bench(&options)?,
+        Task::Deb => println!("{}", deb::deb()?.display()),
         Task::Setup => setup::ensure()?,
         Task::Fetch => {
             for suite in [fetch::Suite::Trixie, fetch::Suite::Sid] {
