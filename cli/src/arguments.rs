@@ -3,6 +3,7 @@
 use crate::devices::{DiskTable, NetTable};
 use bundle::{Console, Mode, Sum};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use patchvisor::qemu::Board;
 use patchvisor::size;
 use std::path::PathBuf;
@@ -21,7 +22,48 @@ pub enum Command {
     Run(Box<RunArguments>),
     /// Write a bundle, which firmware loads with the monitor as its initrd
     Pack(Box<PackArguments>),
+    /// Say what is in a bundle, or which privileged instructions a kernel has
+    Inspect(InspectArguments),
+    /// Say what this machine lacks to run guests, and what mends it
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the completions of a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man {
+        /// Where to
+        directory: PathBuf,
+    },
 }
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  patchvisor inspect vmlinux
+  patchvisor inspect board.bundle --json
+
+An ELF file and an Image with an EFI stub mark their code; any other Image is scanned as a whole, which
+may count data. An instruction that straddles two pages is never patched, and one that has no template
+neither: each traps and is emulated.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  patchvisor doctor
+  patchvisor doctor --json
+
+It ends with 1 when something is missing that running guests needs.";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  patchvisor completions bash > ~/.local/share/bash-completion/completions/patchvisor";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -108,6 +150,19 @@ pub struct PackArguments {
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+    /// Say what was written as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = INSPECT_EXAMPLES)]
+pub struct InspectArguments {
+    /// A bundle or a kernel
+    pub file: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// [`bundle::description::MOST_VMS`], as a range of numbers takes it.
@@ -193,7 +248,7 @@ pub struct GuestArguments {
     /// How VMs share the console [default: switched]
     #[arg(long)]
     pub console: Option<ConsoleArgument>,
-    /// The monitor's image [default: beside this program, or built in its checkout]
+    /// The monitor's image [default: beside this program, in ../lib/patchvisor, or built in its checkout]
     #[arg(long, value_name = "FILE", env = "PATCHVISOR_MONITOR")]
     pub monitor: Option<PathBuf>,
 }

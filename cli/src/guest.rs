@@ -265,13 +265,23 @@ pub fn machine(monitor: &Path, bundle_file: &Path) -> Result<Machine> {
     })
 }
 
+/// Name of the monitor's image.
+const IMAGE: &str = "patchvisor.bin";
+
+/// Where an installation has the monitor's image: `/usr/lib/patchvisor` for a program in `/usr/bin`.
+/// `None` when it is unknown where this program is.
+pub fn monitor_home() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let prefix = program.parent()?.parent()?;
+    Some(prefix.join("lib/patchvisor").join(IMAGE))
+}
+
 /// Finds the monitor's image: the one named, or in `$PATCHVISOR_MONITOR`, or beside this program,
-/// or in the checkout's build directory that this program stands in.
+/// or in its installation, or in the checkout's build directory that this program stands in.
 ///
 /// # Errors
 /// When there is none.
 pub fn monitor(named: Option<&Path>) -> Result<PathBuf> {
-    const IMAGE: &str = "patchvisor.bin";
     if let Some(path) = named {
         if !path.is_file() {
             bail!("the monitor {} is not there", path.display());
@@ -288,11 +298,19 @@ pub fn monitor(named: Option<&Path>) -> Result<PathBuf> {
         .ancestors()
         .skip(1)
         .map(|directory| directory.join("monitor").join(IMAGE));
+    let home = monitor_home();
+    let place = home.as_deref().unwrap_or(Path::new("lib/patchvisor"));
+    let missing = format!(
+        "the monitor's image is not there: build it with `cargo xtask build monitor` in a checkout, and \
+         name it with --monitor or $PATCHVISOR_MONITOR, or copy it to {}",
+        place.display()
+    );
     beside
         .into_iter()
+        .chain(home)
         .chain(built)
         .find(|path| path.is_file())
-        .context("the monitor's image is not there: build it with `cargo xtask build`, or name it with --monitor")
+        .context(missing)
 }
 
 #[cfg(test)]

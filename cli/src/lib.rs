@@ -22,7 +22,9 @@
 pub mod disk;
 pub mod guest;
 pub mod kernel_file;
+pub mod progress;
 pub mod qemu;
+pub mod scan;
 pub mod size;
 pub mod stats;
 

@@ -480,3 +480,120 @@ fn a_bundle_for_a_board_numbers_its_disks() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("device:N"), "{errors}");
 }
+
+/// Runs `patchvisor` with these words and a file.
+fn patchvisor_on(words: &[&str], file: &Path) -> Output {
+    patchvisor().args(words).arg(file).output().unwrap()
+}
+
+#[test]
+fn a_kernel_is_inspected_in_a_table_and_as_json() {
+    let script = Script::new("exit 0");
+    let mut kernel = image();
+    kernel.extend(0x1020_0073_u32.to_le_bytes()); // sret
+    let kernel = script.file("Image", &kernel);
+    let table = patchvisor_on(&["inspect"], &kernel);
+    let table = String::from_utf8_lossy(&table.stdout);
+    assert!(table.contains("may count data"), "{table}");
+    let line = table.lines().find(|line| line.starts_with("sret"));
+    let fields: Vec<_> = line.unwrap().split_whitespace().collect();
+    assert_eq!(fields, ["sret", "1", "1", "0", "0"]);
+    let json = patchvisor_on(&["inspect", "--json"], &kernel);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["what"], "kernel");
+    assert_eq!(
+        (&json["marked"], &json["size"]),
+        (&false.into(), &68.into())
+    );
+    assert_eq!(json["kinds"]["sret"]["patchable"], 1);
+    let script = patchvisor_on(&["inspect"], Path::new(QEMU));
+    assert_eq!(script.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&script.stderr).contains("a script"));
+}
+
+#[test]
+fn a_bundle_is_inspected_as_it_was_packed() {
+    let script = Script::new("exit 0");
+    let kernel = script.file("Image", &image());
+    let bundle = script.path("a.bundle");
+    let output = patchvisor()
+        .args(["pack", "--json", "--disk", "device:1/2,readonly,serial=x"])
+        .args(["--net", "uplink", "--port", "log", "--append", "quiet"])
+        .arg("-o")
+        .arg(&bundle)
+        .arg("--kernel")
+        .arg(&kernel)
+        .output()
+        .unwrap();
+    let packed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let length = std::fs::metadata(&bundle).unwrap().len();
+    assert_eq!(packed["size"], length);
+    assert_eq!(packed["vms"][0], "Image");
+    let text = patchvisor_on(&["inspect"], &bundle);
+    let text = String::from_utf8_lossy(&text.stdout);
+    for part in [
+        "VM \"Image\": 1 vCPU, 1G of memory, mode break",
+        "partition 2 of disk 1 of the host, read-only, serial \"x\"",
+        "the switch and the host's network",
+        "a RISC-V Linux Image",
+    ] {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+    let json = patchvisor_on(&["inspect", "--json"], &bundle);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["what"], "bundle");
+    assert_eq!(json["description"]["vms"][0]["ports"][0], "log");
+}
+
+#[test]
+fn a_doctor_without_qemu_says_what_mends_it() {
+    let doctor = |qemu: &str, words: &[&str]| {
+        let mut command = patchvisor();
+        command.arg("doctor").args(words).env("QEMU", qemu);
+        command.env("PATCHVISOR_MONITOR", QEMU).output().unwrap()
+    };
+    let output = doctor("/nonexistent/qemu", &["--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["ok"], false);
+    let check = &json["checks"][0];
+    assert_eq!(
+        (&check["purpose"], &check["found"]),
+        (&"run".into(), &().into())
+    );
+    assert!(check["mend"].as_str().unwrap().contains("install"));
+    let output = doctor("/nonexistent/qemu", &[]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("missing  qemu-system-riscv64"), "{text}");
+    assert!(text.contains("ok       the monitor's image"), "{text}");
+}
+
+#[test]
+fn shells_and_man_know_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = patchvisor().args(["completions", shell]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            text.contains("virtio-console") && text.contains("doctor"),
+            "{shell}"
+        );
+    }
+    let directory = tempfile::tempdir().unwrap();
+    assert!(patchvisor_on(&["man"], directory.path()).status.success());
+    for page in ["patchvisor.1", "patchvisor-run.1", "patchvisor-inspect.1"] {
+        assert!(directory.path().join(page).is_file(), "{page}");
+    }
+}
+
+#[test]
+fn every_command_has_an_example() {
+    for command in ["run", "pack", "inspect", "doctor", "completions"] {
+        let output = patchvisor().args([command, "--help"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            text.contains(&format!("  patchvisor {command} "))
+                || text.contains(&format!("  patchvisor {command}\n")),
+            "{text}"
+        );
+    }
+}

@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod deb;
 pub mod demo;
 pub mod fetch;
 pub mod fuzz;

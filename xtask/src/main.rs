@@ -5,7 +5,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
-use xtask::{bench, build, demo, fetch, hostile, setup, test};
+use xtask::{bench, build, deb, demo, fetch, hostile, setup, test};
 
 /// Development tasks of Patchvisor.
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ enum Task {
         /// Build this alone.
         what: Option<What>,
     },
+    /// Make the Debian package; prints where it is.
+    Deb,
     /// Install the Debian packages that are missing; says what and why.
     Setup,
     /// Fetch from Debian what guests are made of; prints where it is.
@@ -62,6 +64,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Test(options) => return test::test(&options),
         Task::Hostile(options) => return hostile::hostile(&options),
         Task::Bench(options) => bench::bench(&options)?,
+        Task::Deb => println!("{}", deb::deb()?.display()),
         Task::Setup => setup::ensure()?,
         Task::Fetch => {
             for suite in [fetch::Suite::Trixie, fetch::Suite::Sid] {

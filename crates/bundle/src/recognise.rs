@@ -39,6 +39,13 @@ const SIGNS: &[Sign] = &[
     sign(0, b"version https://git-lfs", "a Git LFS pointer"),
 ];
 
+/// Whether `bytes` begin as a bundle does.
+pub fn is_bundle(bytes: &[u8]) -> bool {
+    bytes
+        .get(512..)
+        .is_some_and(|member| member.starts_with(crate::archive::MAGIC))
+}
+
 /// Names what `bytes` look like, as a noun with its article.
 pub fn looks_like(bytes: &[u8]) -> &'static str {
     if bytes.is_empty() {

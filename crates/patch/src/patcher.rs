@@ -56,6 +56,14 @@ pub struct Counts {
     pub straddling: u64,
 }
 
+/// Whether an instruction of 4 bytes at `offset` in its page is left alone because it straddles two.
+/// The second halfword's page may be mapped, written and dropped by itself; one such instruction in a
+/// thousand is not worth tying two pages together.
+#[must_use]
+pub const fn straddles(offset: u64) -> bool {
+    offset > PAGE_SIZE - 4
+}
+
 /// The patcher.
 pub struct Patcher<X, M> {
     maker: Maker,
@@ -90,9 +98,7 @@ impl<X: ExecutableMemory, M: Memory> Patcher<X, M> {
         word: u32,
         before_writing: impl FnOnce(),
     ) -> Result<Placed, Full> {
-        if at.offset() > PAGE_SIZE - 4 {
-            // The second halfword lies in another page, which may be mapped, written and dropped
-            // by itself; one such instruction in a thousand is not worth tying two pages together.
+        if straddles(at.offset()) {
             self.counts.straddling += 1;
             return Ok(Placed::No);
         }

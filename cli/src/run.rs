@@ -1,0 +1,117 @@
+//! `patchvisor run`: boots the monitor with the guests on QEMU and gives the console.
+
+use crate::arguments::RunArguments;
+use crate::{config, print};
+use anyhow::{Context, Result};
+use patchvisor::qemu::{Machine, Outcome, Show};
+use patchvisor::{guest, progress};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Exit code of a run that took too long, as of timeout(1).
+const TIMED_OUT: u8 = 124;
+/// What QEMU says of an image that another one has locked: `Failed to get "write" lock`.
+const LOCKED: &str = "Failed to get \"";
+
+/// Packs the guests, boots the monitor with them and gives the console.
+pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
+    let setup = config::Setup::gather(&arguments.guest, Some(&arguments.host))?;
+    let console = setup.console_for(arguments.log_dir.is_some())?;
+    setup.check_pins()?;
+    let (images, backend) = (setup.images()?, setup.backend()?);
+    let monitor = guest::monitor(setup.monitor.as_deref())?;
+    let file = tempfile::Builder::new()
+        .prefix("patchvisor-")
+        .suffix(".bundle")
+        .tempfile()
+        .context("making a temporary file for the bundle")?;
+    progress::said("packing", || -> Result<_> {
+        let bundle = guest::pack(&setup.guests, console)?;
+        std::fs::write(file.path(), bundle).context("writing the bundle")
+    })?;
+    let machine = guest::machine(&monitor, file.path())?.disks(images);
+    let machine = match backend {
+        Some(backend) => machine.uplink(backend),
+        None => machine.no_uplink(),
+    };
+    let mut machine = host(&setup, machine);
+    if let Some(directory) = &arguments.log_dir {
+        machine = machine.logs(directory);
+    }
+
+    let show = match arguments.json {
+        true => Show::StandardError,
+        false => Show::StandardOutput,
+    };
+    eprintln!("patchvisor: Ctrl-A x leaves the guest");
+    let limit = arguments.timeout.map_or(Duration::MAX, Duration::from_secs);
+    let outcome = machine.spawn_interactive(show)?.wait(limit)?;
+    // What is left in memory is the file alone, which goes with this value.
+    drop(file);
+    if arguments.json {
+        for stats in outcome.all_stats().unwrap_or_default() {
+            print(&serde_json::to_string(&stats)?)?;
+        }
+    }
+    Ok(verdict(&outcome))
+}
+
+/// The machine with all that was said about the host.
+fn host(setup: &config::Setup, machine: Machine) -> Machine {
+    let mut machine = machine
+        .board(setup.board)
+        .cpu(&setup.cpu)
+        .harts(setup.harts)
+        .args(&setup.qemu_arguments);
+    if let Some(memory) = setup.host_memory {
+        machine = machine.memory(memory);
+    }
+    if let Some(dtb) = &setup.dtb {
+        machine = machine.dtb(dtb);
+    }
+    if let Some(bios) = &setup.bios {
+        machine = machine.bios(bios);
+    }
+    machine
+}
+
+/// The guest's status where there is one: QEMU's own exit code says it. A VM that failed has an error
+/// line, whatever became of the others.
+fn verdict(outcome: &Outcome) -> ExitCode {
+    let Some(status) = outcome.status else {
+        let seconds = outcome.elapsed.as_secs();
+        eprintln!(
+            "patchvisor: error: not powered off after {seconds} s: --timeout gives it longer"
+        );
+        return ExitCode::from(TIMED_OUT);
+    };
+    if !outcome.complaints.trim().is_empty() {
+        eprintln!("{}", outcome.complaints.trim());
+    }
+    if outcome.complaints.contains(LOCKED) {
+        eprintln!(
+            "patchvisor: error: a disk image is in use by another QEMU: end that one, copy the image, or \
+             add ,readonly in both"
+        );
+    }
+    let mut failed = false;
+    // With several VMs it has gone on for the others.
+    let stopped = match outcome.vms.len() {
+        0 | 1 => "stopped",
+        _ => "reports",
+    };
+    for error in outcome.monitor_errors() {
+        eprintln!("patchvisor: error: the monitor {stopped}: {error}");
+        failed = true;
+    }
+    if failed {
+        return ExitCode::FAILURE;
+    }
+    match status.code() {
+        Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        None => {
+            eprintln!("patchvisor: error: QEMU ended with {status}");
+            ExitCode::FAILURE
+        }
+    }
+}
