@@ -28,6 +28,7 @@ Examples:
   patchvisor run --kernel vmlinux --memory 256M --cpu thead-c906 --append no4lvl --mode trap
   patchvisor run --kernel vmlinux --initrd initrd.img --vms 2 --vcpus 2 --harts 2 --log-dir logs
   patchvisor run --config vm.toml --json
+  patchvisor run -M sifive_u --kernel vmlinux --initrd initrd.img --vcpus 4
 
 A file for --config:
   cpu = \"rv64,h=false\"
