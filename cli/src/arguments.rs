@@ -73,6 +73,7 @@ Examples:
   patchvisor run --kernel vmlinux --initrd initrd.img --append 'console=ttyS0 root=/dev/vda' --disk root.img \
     --net user,hostfwd=tcp::2222-:22
   patchvisor run --config vm.toml --json
+  patchvisor run -M sifive_u --kernel vmlinux --initrd initrd.img --vcpus 4
 
 A file for --config:
   cpu = \"rv64,h=false\"
