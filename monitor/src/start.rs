@@ -18,7 +18,7 @@ use super::machine::{Machine, Memory, Parts};
 use super::plic::HostPlic;
 use super::vm::Vm;
 use super::window::{self, Image};
-use super::{boot, fault, run, system};
+use super::{boot, fault, heap, run, system};
 
 /// The share of the heap that is for patched copies: one in so many.
 const COPIES: u64 = 4;
@@ -70,6 +70,7 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
         bundle.description().console,
     );
     cpus.shrink_to_fit();
+    heap::reserve();
     let system = system::set(system::Parts {
         cpus,
         vms,

@@ -22,6 +22,9 @@ use super::{csr, fault};
 /// Typed characters that wait for a machine.
 const MOST_INPUT: usize = 4096;
 
+/// Commands that wait to be carried out; who types more of them has to type the rest again.
+const MOST_COMMANDS: usize = 16;
+
 /// Everything that the host harts share.
 pub struct System {
     pub cpus: Box<[Cpu]>,
@@ -150,7 +153,11 @@ impl System {
             match input {
                 terminal::Input::Vm(vm, byte) => self.receive(vm, byte),
                 terminal::Input::Command(command) => {
-                    self.commands.lock().push_back(command);
+                    let mut commands = self.commands.lock();
+                    if commands.len() < MOST_COMMANDS {
+                        commands.push_back(command);
+                    }
+                    drop(commands);
                     self.has_commands.store(true, Ordering::SeqCst);
                 }
             }
