@@ -41,11 +41,12 @@ const RESERVE: usize = 64 << 10;
 
 static RESERVED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// Sets the reserve aside, or as much as there is.
+/// Sets the reserve aside, if as much again is left: those that go on need it more.
 pub fn reserve() {
-    if let Some(mut reserved) = RESERVED.try_lock() {
-        // Without memory there is none.
-        let _ = reserved.try_reserve_exact(RESERVE);
+    if let Some(mut reserved) = RESERVED.try_lock()
+        && reserved.try_reserve_exact(2 * RESERVE).is_ok()
+    {
+        reserved.shrink_to(RESERVE);
     }
 }
 

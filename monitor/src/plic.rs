@@ -5,7 +5,7 @@ use isa::address::HostPhys;
 
 use super::window;
 
-/// The host's PLIC, as this hart uses it: one source, the console's UART.
+/// The host's PLIC, as the hart that booted uses it: one source, the console's UART.
 #[derive(Clone, Debug)]
 pub struct HostPlic {
     base: HostPhys,
