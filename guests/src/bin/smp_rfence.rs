@@ -274,11 +274,10 @@ mod guest {
             }
             barrier.wait();
             let count = sbi::call(sbi::PMU, 5, [counter.value, 0, 0, 0, 0, 0]);
-            // Several that find a hart asleep may be one.
-            let expected = if me == 0 { 0..=0 } else { 1..=FENCES };
-            assert!(expected.contains(&count.value), "hart {me}: {count}");
+            // Several that find a hart asleep may be one, and there may be others that nobody here sent.
+            assert!(me == 0 || count.value > 0, "hart {me}: {count}");
         });
-        println!("fence.i, others only: each has received some of {FENCES}");
+        println!("fence.i, others only: {FENCES} sent, each has received some");
     }
 
     guests::program!(main);
