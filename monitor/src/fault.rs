@@ -109,6 +109,7 @@ fn panic(info: &PanicInfo) -> ! {
         };
         power_off(false);
     }
+    heap::release();
     match info.location() {
         Some(at) => say!("panic at {}:{}: {}", at.file(), at.line(), info.message()),
         None => say!("panic: {}", info.message()),
@@ -193,6 +194,7 @@ fn bury(cpu: &'static Cpu, system: &'static System) -> ! {
     if system.is_alive(victim.number) {
         system.ended(victim.number, false);
     }
+    heap::reserve();
     // SAFETY: the only lock that was held is given up, and nothing else on the stack is needed.
     unsafe { gate::start_over(cpu, run::run) }
 }

@@ -1,5 +1,17 @@
 //! The monitor's heap.
+//!
+//! After the boot these grow, and no further: patched copies and what is remembered of pages (`Copies` and
+//! `patch::Pages` have a limit, which `machine.rs` takes from the heap), typed input and commands
+//! (`system.rs`), and for a moment the text of a line, of a command's answer or of statistics, and what the
+//! scheduler chooses among. Consoles, shadow tables, routines, values, logs and records of exits have their full
+//! size from the start.
+//!
+//! Should the heap run out all the same, that is a panic like others, which ends the machine that was worked
+//! for. To say so takes memory: the reserve.
 
+use alloc::vec::Vec;
+
+use spin::Mutex;
 use talc::TalcLock;
 use talc::source::Claim;
 
@@ -22,6 +34,27 @@ pub unsafe fn add(start: *mut u8, size: usize) {
     // SAFETY: the caller's promise.
     let claimed = unsafe { HEAP.lock().claim(start, size) };
     assert!(claimed.is_some(), "heap memory is too small");
+}
+
+/// Bytes for the report of a fault, and for what goes on after it.
+const RESERVE: usize = 64 << 10;
+
+static RESERVED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// Sets the reserve aside, if as much again is left: those that go on need it more.
+pub fn reserve() {
+    if let Some(mut reserved) = RESERVED.try_lock()
+        && reserved.try_reserve_exact(2 * RESERVE).is_ok()
+    {
+        reserved.shrink_to(RESERVE);
+    }
+}
+
+/// Gives the reserve to whoever allocates.
+pub fn release() {
+    if let Some(mut reserved) = RESERVED.try_lock() {
+        *reserved = Vec::new();
+    }
 }
 
 /// Whether nobody is at the heap at the moment.

@@ -1,7 +1,7 @@
 //! Who gets which part of the host's memory.
 //!
 //! The largest free piece of memory is cut up from its start: the bundle (moved there, out of the
-//! middle), the heap, and what is left for the guest.
+//! middle), the heap, and what is left for the guests.
 
 use core::fmt;
 

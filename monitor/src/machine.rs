@@ -137,10 +137,14 @@ pub struct Memory {
 }
 
 /// Heap that a machine needs: its emulation map with the list of free values, the context records,
-/// the device tree, and what is remembered of pages.
+/// the device tree, and its console.
 const HEAP_OF_MACHINE: u64 = 3 * MEGABYTE;
 /// Heap that a virtual hart needs: block, contexts, fence log, extensions.
 const HEAP_OF_HART: u64 = 64 << 10;
+
+/// Heap that a patched copy needs beside its frame, at the most: two records of pages in tree nodes that
+/// are half empty, and the addresses where it is mapped.
+const HEAP_OF_COPY: u64 = 640;
 
 impl Memory {
     /// All of `free`, and a heap of so many bytes.
@@ -248,7 +252,9 @@ impl Machine {
             ));
         }
         let harts = doorbells.len();
-        memory.take_heap(HEAP_OF_MACHINE + harts as u64 * HEAP_OF_HART)?;
+        let heap =
+            HEAP_OF_MACHINE + harts as u64 * HEAP_OF_HART + parts.copies as u64 * HEAP_OF_COPY;
+        memory.take_heap(heap)?;
         let routines_size = description
             .routine_cache
             .next_multiple_of(PAGE)

@@ -5,7 +5,7 @@ use isa::address::HostPhys;
 
 use super::window;
 
-/// The host's PLIC, as this hart uses it.
+/// The host's PLIC, as the hart that booted uses it.
 #[derive(Clone, Debug)]
 pub struct HostPlic {
     base: HostPhys,

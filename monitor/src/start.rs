@@ -21,7 +21,7 @@ use super::network::Network;
 use super::plic::HostPlic;
 use super::vm::Vm;
 use super::window::{self, Image};
-use super::{boot, fault, run, system};
+use super::{boot, fault, heap, run, system};
 
 /// The share of the heap that is for patched copies: one in so many.
 const COPIES: u64 = 4;
@@ -80,6 +80,7 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
     let uart = tree.uart.as_ref().and_then(|uart| uart.interrupt);
     let interrupts = uart.into_iter().chain(devices.interrupts());
     let interrupts: Vec<u32> = interrupts.collect();
+    heap::reserve();
     let system = system::set(system::Parts {
         cpus,
         vms,

@@ -36,6 +36,9 @@ pub struct Arrival {
     pub status: virtio::Status,
 }
 
+/// Commands that wait to be carried out; who types more of them has to type the rest again.
+const MOST_COMMANDS: usize = 16;
+
 /// Everything that the host harts share.
 pub struct System {
     pub cpus: Box<[Cpu]>,
@@ -217,7 +220,11 @@ impl System {
             match input {
                 terminal::Input::Vm(vm, byte) => self.receive(vm, byte),
                 terminal::Input::Command(command) => {
-                    self.commands.lock().push_back(command);
+                    let mut commands = self.commands.lock();
+                    if commands.len() < MOST_COMMANDS {
+                        commands.push_back(command);
+                    }
+                    drop(commands);
                     self.has_commands.store(true, Ordering::SeqCst);
                 }
             }

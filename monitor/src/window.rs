@@ -1,7 +1,7 @@
 //! The window: where the monitor stands in every address space, guests' included.
 //!
 //! Slots of 1 GiB from [`WINDOW`]. The first holds the monitor's image, at its offset within its
-//! own gigabyte, and the routine cache; each page there has the rights it needs and no more. The
+//! own gigabyte, and the routine cache of each machine; each page there has the rights it needs and no more. The
 //! others are the direct map of host-physical memory from address 0: readable and writable, never
 //! executable. All of it is supervisor-only.
 

@@ -336,11 +336,21 @@ static void protect_shared(void)
 	if (mprotect((void *)shared_page, PAGE, PROT_READ))
 		die("mprotect");
 	uint64_t seen = *shared_page;
-	for (int i = 0; i < 2000; i++)
+	for (int i = 0; i < 50000; i++)
 		check(*shared_page, seen);
 	if (mprotect((void *)shared_page, PAGE, PROT_READ | PROT_WRITE))
 		die("mprotect");
 	edits++;
+}
+
+/* Writes all the time, and so has the translation whenever it is taken away. */
+static void write_shared(int times)
+{
+	if (sigsetjmp(retry, 1) == 0)
+		for (int i = 0; i < times; i++)
+			++*shared_page;
+	else
+		caught_writes++;
 }
 
 static void *edit_all_the_time(void *argument)
@@ -352,11 +362,11 @@ static void *edit_all_the_time(void *argument)
 			sched_yield();
 			continue;
 		}
-		if (sigsetjmp(retry, 1) == 0)
-			for (int i = 0; i < 100; i++)
-				++*shared_page;
-		else
-			caught_writes++;
+		if (thread == 1) {
+			write_shared(100000);
+			continue;
+		}
+		write_shared(100);
 		edit(thread << 32 | round);
 	}
 	return NULL;

@@ -23,15 +23,23 @@ const EXITS: usize = 50;
 
 /// All trials.
 pub fn trials() -> Vec<Trial> {
-    vec![runner::trial(
-        "faults::a_trap_in_the_monitor_ends_one_machine_alone",
-        one_machine_alone,
-    )]
+    let trap = ["trap in the monitor: scause 0xc, sepc 0x0"];
+    let memory = ["panic at ", "memory allocation of "];
+    vec![
+        runner::trial(
+            "faults::a_trap_in_the_monitor_ends_one_machine_alone",
+            move || one_machine_alone(|| Ok(0), &trap),
+        ),
+        runner::trial(
+            "faults::a_failed_allocation_ends_one_machine_alone",
+            move || one_machine_alone(|| address_of("handle_alloc_error"), &memory),
+        ),
+    ]
 }
 
-/// Two witnesses on one hart. The monitor jumps to address 0 while it handles an exit of one of them:
-/// that one ends, the other comes to its own end.
-fn one_machine_alone() -> Result<()> {
+/// Two witnesses on one hart. The monitor jumps to `target` while it handles an exit of one of them, and
+/// `says` so: that one ends, the other comes to its own end.
+fn one_machine_alone(target: impl Fn() -> Result<u64>, says: &[&str]) -> Result<()> {
     let mut guests = Vec::new();
     for name in ["one", "two"] {
         let mut guest = Guest::new(artefacts::guest("witness")?);
@@ -50,17 +58,16 @@ fn one_machine_alone() -> Result<()> {
         .no_reboot()
         .args(["-S", "-gdb", &server])
         .spawn()?;
-    gdb::derail(&socket, address_of("handle_exit")?, EXITS, 0)?;
+    gdb::derail(&socket, address_of("handle_exit")?, EXITS, target()?)?;
     let outcome = run.wait(LIMIT)?;
     let text = outcome.text();
     let end = &text[text.floor_char_boundary(text.len().saturating_sub(2500))..];
-    for words in [
-        "trap in the monitor: scause 0xc, sepc 0x0",
-        "monitor/src/",
+    let report = [
         "on hart 0, at work for",
         "registers from x1 on",
         "it goes on without",
-    ] {
+    ];
+    for words in says.iter().chain(&report) {
         ensure!(
             text.contains(words),
             "no {words:?}; the console ends with\n{end}"

@@ -1,5 +1,6 @@
 //! A dozen address spaces, switched thousands of times with and without ASIDs, with system calls
-//! from each; global and private pages; a root that is reused for another space.
+//! from each; global and private pages; a root that is reused for another space; a page that is changed and
+//! fenced while another space is current.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
@@ -7,7 +8,7 @@ fn main() {}
 
 #[cfg(target_os = "none")]
 mod guest {
-    use guests::paging::{G, LEAF, Mode, R, Space, U, W, fence, fence_asid};
+    use guests::paging::{G, LEAF, Mode, R, Space, U, W, fence, fence_address, fence_asid};
     use guests::{code, memory, paging, println};
 
     const PRIVATE: u64 = 0x10_0000;
@@ -83,7 +84,31 @@ mod guest {
             contexts[1].run();
             paging::bare();
             print_private(&spaces[2]);
+            for between in [0, 3, 300] {
+                fenced_from_elsewhere(&spaces[3], &spaces[4], between);
+            }
+            println!("{mode:?}: what is fenced from elsewhere is seen");
         }
+    }
+
+    /// A fence of an address without an ASID is for all address spaces (Privileged Architecture, 12.2.1),
+    /// however many others there are `between` it and the use.
+    fn fenced_from_elsewhere(changed: &Space, current: &Space, between: u64) {
+        const PLACE: u64 = 0x50_0000;
+        let pages = [memory::page(), memory::page()];
+        for round in 0..40usize {
+            let page = pages[round % 2];
+            memory::write(page, round as u64);
+            changed.map(PLACE, page, LEAF | R);
+            // What the round before used is another page.
+            fence_address(PLACE);
+            (0..between).for_each(|page| fence_address(PRIVATE + page * 4096));
+            paging::csr_satp(changed.satp(4));
+            let found = memory::read::<u64>(PLACE);
+            assert_eq!(found, round as u64, "after {between} fences");
+            paging::csr_satp(current.satp(5));
+        }
+        paging::bare();
     }
 
     fn print_private(space: &Space) {
