@@ -12,13 +12,16 @@
 pub mod artefacts;
 pub mod bad_input;
 pub mod counts;
+pub mod debian;
 pub mod faults;
 pub mod hostile;
 pub mod kernels;
+pub mod kill;
 pub mod linux;
 pub mod linux_vms;
 pub mod oracle;
 pub mod programs;
+pub mod repository;
 pub mod runner;
 pub mod transcript;
 pub mod vms;

@@ -5,7 +5,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
-use xtask::{bench, build, demo, fetch, setup, test};
+use xtask::{bench, build, demo, fetch, image, setup, test};
 
 /// Development tasks of Patchvisor.
 #[derive(Debug, Parser)]
@@ -31,7 +31,11 @@ enum Task {
     /// Install the Debian packages that are missing; says what and why.
     Setup,
     /// Fetch from Debian what guests are made of; prints where it is.
-    Fetch,
+    Fetch {
+        /// Make the disk image of a whole Debian too
+        #[arg(long)]
+        disk: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -60,7 +64,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Test(options) => return test::test(&options),
         Task::Bench(options) => bench::bench(&options)?,
         Task::Setup => setup::ensure()?,
-        Task::Fetch => {
+        Task::Fetch { disk } => {
             for suite in [fetch::Suite::Trixie, fetch::Suite::Sid] {
                 let kernel = fetch::kernel(suite)?;
                 println!("{}\n{}", kernel.image.display(), kernel.modules.display());
@@ -70,6 +74,9 @@ fn run(task: Task) -> Result<bool> {
                 println!("{}", fetch::opensbi(suite)?.display());
             }
             println!("{}", fetch::u_boot()?.display());
+            if disk {
+                println!("{}", image::debian()?.disk.display());
+            }
         }
         Task::Build { what } => {
             if what != Some(What::Guests) {
