@@ -6,9 +6,8 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use patchvisor::guest::{self, Guest};
 use std::time::Duration;
-use xtask::fetch;
-use xtask::image;
 use xtask::system::{Host, Session, System};
+use xtask::{fetch, image};
 
 const MIB: u64 = 1 << 20;
 /// Longest that booting, shutting down or one command may take, on a machine that is busy otherwise too.
@@ -51,9 +50,10 @@ const SCENARIOS: &[Scenario] = &[
 
 /// The trials.
 pub fn trials() -> Vec<Trial> {
-    let mut trials = vec![runner::trial("debian::installer_shows_its_first_screen", || {
-        installer()
-    })];
+    let mut trials = vec![runner::trial(
+        "debian::installer_shows_its_first_screen",
+        || installer(),
+    )];
     for scenario in SCENARIOS {
         for host in [Host::Native, Host::Patchvisor] {
             let name = format!("debian::{}::{}", scenario.name, host.name());
@@ -81,7 +81,13 @@ fn run(scenario: &Scenario, host: Host) -> Result<()> {
     let (outcome, _) = session.power_off()?;
     let text = outcome.text();
     for line in text.lines() {
-        let bad = ["[FAILED]", "Kernel panic", "Oops", "BUG:", "rcu_sched"];
+        let bad = [
+            "[FAILED]",
+            "Kernel panic",
+            "Oops",
+            "BUG:",
+            "detected stalls",
+        ];
         ensure!(
             !bad.iter().any(|word| line.contains(word)),
             "the console says {line:?}"
@@ -97,7 +103,8 @@ fn services(session: &mut Session) -> Result<()> {
     let words: Vec<_> = root.split_whitespace().collect();
     ensure!(words == ["/dev/vda", "ext4"], "the root is {root:?}");
     session.command("test $(dpkg --audit | wc -l) = 0")?;
-    session.command("journalctl -b -p crit --no-pager -q | tee /dev/stderr | wc -l | grep -qx 0")?;
+    session
+        .command("journalctl -b -p crit --no-pager -q | tee /dev/stderr | wc -l | grep -qx 0")?;
     Ok(())
 }
 

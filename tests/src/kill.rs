@@ -92,8 +92,11 @@ fn run(system: &System, host: Host, after: Duration) -> Result<u64> {
 /// Checks the first records of a disk.
 fn check(disk: &Path, count: u64) -> Result<()> {
     let bytes = std::fs::read(disk)?;
-    let blocks = bytes.chunks_exact(8 * WORDS as usize);
-    for (record, block) in (0..count).zip(blocks) {
+    let mut blocks = bytes.chunks_exact(8 * WORDS as usize);
+    for record in 0..count {
+        let block = blocks
+            .next()
+            .context("more records than the disk has room for")?;
         let words = (0..WORDS).flat_map(|place| word(record, place).to_le_bytes());
         ensure!(
             block.iter().copied().eq(words),
@@ -120,4 +123,26 @@ fn initrd() -> Result<NamedTempFile> {
     let file = NamedTempFile::with_prefix("patchvisor-initrd-")?;
     std::fs::write(file.path(), archive.finish())?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_is_missing_or_wrong_is_found() {
+        let file = NamedTempFile::new().unwrap();
+        let record = |record| (0..WORDS).flat_map(move |place| word(record, place).to_le_bytes());
+        let mut bytes: Vec<u8> = (0..3).flat_map(record).collect();
+        bytes.resize(bytes.len() + 4096, 0);
+        std::fs::write(file.path(), &bytes).unwrap();
+        check(file.path(), 3).unwrap();
+        let error = check(file.path(), 4).unwrap_err().to_string();
+        assert!(error.starts_with("record 3 of 4"), "{error}");
+        bytes[4096 + 17] ^= 1;
+        std::fs::write(file.path(), &bytes).unwrap();
+        let error = check(file.path(), 3).unwrap_err().to_string();
+        assert!(error.starts_with("record 1 of 3"), "{error}");
+        assert!(check(file.path(), 1).is_ok());
+    }
 }

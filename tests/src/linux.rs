@@ -206,7 +206,9 @@ pub(crate) fn program(name: &str) -> Result<PathBuf> {
     let directory = xtask::paths::target("linux");
     std::fs::create_dir_all(&directory)?;
     // Two test programs may be at it: each appears only when it is whole.
-    let unfinished = tempfile::Builder::new().prefix(name).tempfile_in(&directory)?;
+    let unfinished = tempfile::Builder::new()
+        .prefix(name)
+        .tempfile_in(&directory)?;
     let unfinished = unfinished.into_temp_path();
     compile(&source, &unfinished)?;
     let program = directory.join(name);

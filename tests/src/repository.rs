@@ -10,7 +10,7 @@ use tempfile::TempDir;
 /// The repository. It is served until this process ends.
 #[derive(Debug)]
 pub struct Repository {
-    directory: TempDir,
+    _directory: TempDir,
     port: u16,
     sum: String,
 }
@@ -72,7 +72,7 @@ impl Repository {
         Ok(Self {
             port,
             sum: sha256(&file)?,
-            directory,
+            _directory: directory,
         })
     }
 
@@ -85,7 +85,6 @@ impl Repository {
     pub fn sum(&self) -> &str {
         &self.sum
     }
-
 }
 
 /// Answers requests until the client closes.

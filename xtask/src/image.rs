@@ -147,7 +147,10 @@ fn make(directory: &Path, kernel: &fetch::Kernel, busybox: &Path) -> Result<()> 
 /// The initramfs of the machine that installs.
 fn installer(kernel: &fetch::Kernel, busybox: &Path) -> Result<Vec<u8>> {
     let mut archive = Initramfs::with_busybox(busybox, include_str!("image/init.sh"))?;
-    let sources = format!("echo 'deb {} trixie main' > /etc/apt/sources.list\n", mirror::main()?);
+    let sources = format!(
+        "echo 'deb {} trixie main' > /etc/apt/sources.list\n",
+        mirror::main()?
+    );
     let script = include_str!("image/install.sh").to_owned() + &sources;
     archive.file("install.sh", 0o644, script.as_bytes());
     add_modules(&mut archive, kernel, &[DISK_MODULES, EXT4_MODULES].concat())?;

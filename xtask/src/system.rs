@@ -174,7 +174,7 @@ impl Session {
         run.send("root\n")?;
         run.expect("# ", limit)?;
         // A shell without prompts on a terminal without echo prints what commands print.
-        run.send("exec env PS1= PS2= sh\n")?;
+        run.send("exec env PS1= PS2= PAGER=cat SYSTEMD_COLORS=0 sh\n")?;
         run.send("stty -echo; dmesg -n 1; echo ready''.\n")?;
         run.expect("ready.", limit)?;
         Ok(Self { run, limit, login })
@@ -195,7 +195,10 @@ impl Session {
     pub fn command_within(&mut self, command: &str, limit: Duration) -> Result<String> {
         let start = self.run.text().len();
         self.run
-            .send(&format!("{command}\nprintf 'PV:%s:%s\\n' $? end\n"))?;
+            // What reads its input must not read the next line.
+            .send(&format!(
+                "{{ {command}\n}} < /dev/null\nprintf 'PV:%s:%s\\n' $? end\n"
+            ))?;
         self.run
             .expect(":end", limit)
             .with_context(|| format!("in the guest: {command}"))?;

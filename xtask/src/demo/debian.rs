@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 
 /// What the guest does once root has logged in, unless `--command` names something else. Its state is
 /// `running` if all has started, and then this succeeds.
-const COMMAND: &str =
-    "uname -a; systemctl is-system-running --wait && df -h / && apt list --installed 2>/dev/null | wc -l";
+const COMMAND: &str = "uname -a; systemctl is-system-running --wait && df -h / && apt list --installed 2>/dev/null | wc -l";
 
 /// One run. What a native run cannot tell is `null`.
 #[derive(Debug, Serialize)]
@@ -138,7 +137,9 @@ mod tests {
         let text = table(&[run("native", None), run("break", Some(1234))], "disk");
         let row = |mode: &str| {
             let row = text.lines().find(|line| line.starts_with(mode)).unwrap();
-            row.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+            row.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
         };
         assert_eq!(row("native")[1..], ["12.00", "3.46", "2.00", "-", "-"]);
         assert_eq!(row("break")[4..], ["1,234", "99.00", "%"]);
