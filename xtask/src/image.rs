@@ -138,10 +138,8 @@ fn make(directory: &Path, kernel: &fetch::Kernel, busybox: &Path) -> Result<()> 
     install(&image.disk, &kernel.image, &initrd)?;
     std::fs::remove_file(&initrd)?;
     check_file_system(&image.disk)?;
-    for (link, file) in [("vmlinux", &image.kernel), ("initrd.img", &image.initrd)] {
-        take_out(&image.disk, link, file)?;
-    }
-    Ok(())
+    take_out(&image.disk, "vmlinux-", &image.kernel)?;
+    take_out(&image.disk, "initrd.img-", &image.initrd)
 }
 
 /// The initramfs of the machine that installs.
@@ -229,13 +227,9 @@ pub(crate) fn last_lines(text: &str) -> String {
     lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
-/// Copies what a link in the image's root or `/boot` leads to into a file.
-fn take_out(disk: &Path, link: &str, file: &Path) -> Result<()> {
+/// Copies the file of the image's `/boot` whose name begins with `prefix` into a file.
+fn take_out(disk: &Path, prefix: &str, file: &Path) -> Result<()> {
     let listing = debugfs(disk, "ls -p /boot")?;
-    let prefix = match link {
-        "initrd.img" => "initrd.img-",
-        _ => "vmlinu",
-    };
     let name = listing
         .split('/')
         .find(|name| name.starts_with(prefix))

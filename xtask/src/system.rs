@@ -194,11 +194,9 @@ impl Session {
     /// As there.
     pub fn command_within(&mut self, command: &str, limit: Duration) -> Result<String> {
         let start = self.run.text().len();
-        self.run
-            // What reads its input must not read the next line.
-            .send(&format!(
-                "{{ {command}\n}} < /dev/null\nprintf 'PV:%s:%s\\n' $? end\n"
-            ))?;
+        // What reads its input must not read the next line.
+        let line = format!("{{ {command}\n}} < /dev/null\nprintf 'PV:%s:%s\\n' $? end\n");
+        self.run.send(&line)?;
         self.run
             .expect(":end", limit)
             .with_context(|| format!("in the guest: {command}"))?;
