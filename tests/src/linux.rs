@@ -193,18 +193,27 @@ pub fn last(outcome: &Outcome) -> String {
 /// `linux/probe.c`, compiled once.
 fn probe() -> Result<PathBuf> {
     static PROBE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    once(&PROBE, || {
-        let root = xtask::paths::root();
-        let source = root.join("tests/linux/probe.c");
-        let directory = xtask::paths::target("linux");
-        std::fs::create_dir_all(&directory)?;
-        // Two test programs may be at it: each appears only when it is whole.
-        let unfinished = directory.join(format!("probe.{}", std::process::id()));
-        compile(&source, &unfinished)?;
-        let program = directory.join("probe");
-        std::fs::rename(&unfinished, &program)?;
-        Ok(program)
-    })
+    once(&PROBE, || program("probe"))
+}
+
+/// Compiles a program of `linux/`; returns where it is.
+///
+/// # Errors
+/// When it does not compile.
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
+    let root = xtask::paths::root();
+    let source = root.join(format!("tests/linux/{name}.c"));
+    let directory = xtask::paths::target("linux");
+    std::fs::create_dir_all(&directory)?;
+    // Two test programs may be at it: each appears only when it is whole.
+    let unfinished = tempfile::Builder::new()
+        .prefix(name)
+        .tempfile_in(&directory)?;
+    let unfinished = unfinished.into_temp_path();
+    compile(&source, &unfinished)?;
+    let program = directory.join(name);
+    unfinished.persist(&program)?;
+    Ok(program)
 }
 
 fn compile(source: &Path, program: &Path) -> Result<()> {

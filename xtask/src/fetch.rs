@@ -141,6 +141,24 @@ pub fn u_boot() -> Result<PathBuf> {
     existing(&root, &files.each_ref().map(String::as_str))
 }
 
+/// Debian's installer for booting over a network: its kernel and its initrd, which has all of it.
+pub fn installer() -> Result<(PathBuf, PathBuf)> {
+    let what = "the Debian installer";
+    let root = obtain(Suite::Trixie, "installer", what, |_| {
+        Ok(vec!["debian-installer-13-netboot-riscv64".into()])
+    })?;
+    let directory = "usr/lib/debian-installer/images/13/riscv64/text/debian-installer/riscv64";
+    let file = |name| existing(&root, &[&format!("{directory}/{name}")]);
+    Ok((file("linux")?, file("initrd.gz")?))
+}
+
+/// The sources.list(5) line of a suite, with the name under which the mirror's index can be read now.
+pub(crate) fn source(suite: Suite) -> Result<String> {
+    let apt = Apt::new(&paths::cache()?, suite)?;
+    let line = std::fs::read_to_string(apt.root.join("sources.list"))?;
+    Ok(line.trim_end().to_owned())
+}
+
 fn existing(root: &Path, files: &[&str]) -> Result<PathBuf> {
     files
         .iter()
@@ -194,7 +212,8 @@ fn obtain(
     Ok(place)
 }
 
-fn lock(cache: &Path) -> Result<File> {
+/// Locks the cache until the file is dropped.
+pub(crate) fn lock(cache: &Path) -> Result<File> {
     let file = File::create(cache.join("lock")).context("opening the cache's lock")?;
     if file.try_lock().is_err() {
         say("another run uses the cache: waiting for it ...");

@@ -5,7 +5,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
-use xtask::{bench, build, deb, demo, fetch, hostile, setup, test};
+use xtask::{bench, build, deb, demo, fetch, hostile, image, setup, test};
 
 /// Development tasks of Patchvisor.
 #[derive(Debug, Parser)]
@@ -35,7 +35,11 @@ enum Task {
     /// Install the Debian packages that are missing; says what and why.
     Setup,
     /// Fetch from Debian what guests are made of; prints where it is.
-    Fetch,
+    Fetch {
+        /// Make the disk image of a whole Debian too
+        #[arg(long)]
+        disk: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -66,7 +70,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Bench(options) => bench::bench(&options)?,
         Task::Deb => println!("{}", deb::deb()?.display()),
         Task::Setup => setup::ensure()?,
-        Task::Fetch => {
+        Task::Fetch { disk } => {
             for suite in [fetch::Suite::Trixie, fetch::Suite::Sid] {
                 let kernel = fetch::kernel(suite)?;
                 println!("{}\n{}", kernel.image.display(), kernel.modules.display());
@@ -76,6 +80,9 @@ fn run(task: Task) -> Result<bool> {
                 println!("{}", fetch::opensbi(suite)?.display());
             }
             println!("{}", fetch::u_boot()?.display());
+            if disk {
+                println!("{}", image::debian()?.disk.display());
+            }
         }
         Task::Build { what } => {
             if what != Some(What::Guests) {

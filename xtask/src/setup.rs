@@ -61,6 +61,29 @@ const NEEDS: &[Need] = &[
     },
 ];
 
+/// What making and checking disk images needs besides.
+const IMAGE_NEEDS: &[Need] = &[
+    Need {
+        packages: &["mmdebstrap"],
+        why: "downloads and unpacks a whole Debian",
+        present: || found("mmdebstrap"),
+    },
+    Need {
+        packages: &["fakeroot"],
+        why: "lets files of a disk image belong to root and others",
+        present: || found("fakeroot"),
+    },
+    Need {
+        packages: &["e2fsprogs"],
+        why: "makes, reads and checks file systems in disk images",
+        present: || {
+            ["mke2fs", "e2fsck", "debugfs"]
+                .iter()
+                .all(|tool| Path::new("/usr/sbin").join(tool).is_file() || found(tool))
+        },
+    },
+];
+
 fn qemu_is_present() -> bool {
     qemu::find().is_ok_and(|qemu| qemu.version >= OLDEST_QEMU)
 }
@@ -83,7 +106,19 @@ pub fn found(program: &str) -> bool {
 /// # Errors
 /// When this is not root, with the command to run; or when installing fails.
 pub fn ensure() -> Result<()> {
-    let missing: Vec<_> = NEEDS.iter().filter(|need| !(need.present)()).collect();
+    ensure_all(NEEDS)
+}
+
+/// The same for what disk images need besides.
+///
+/// # Errors
+/// Those of [`ensure`].
+pub fn ensure_for_images() -> Result<()> {
+    ensure_all(IMAGE_NEEDS)
+}
+
+fn ensure_all(needs: &[Need]) -> Result<()> {
+    let missing: Vec<_> = needs.iter().filter(|need| !(need.present)()).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: an unmodified Debian kernel, natively and under the monitor, and a table.
 
+mod debian;
 mod report;
 pub(crate) mod table;
 
@@ -57,6 +58,13 @@ pub struct Options {
     /// Give a shell in the guest instead of measuring; Ctrl-A x leaves
     #[arg(long, conflicts_with = "json")]
     interactive: bool,
+    /// Boot a whole Debian from its disk to its prompt for a login, natively and with break patches; it
+    /// has 1 GiB of memory
+    #[arg(long, conflicts_with_all = ["interactive", "kernel", "initrd", "vms", "harts", "bios", "memory"])]
+    debian: bool,
+    /// What root does there, in the shell, instead of telling about the system
+    #[arg(long, value_name = "COMMAND", requires = "debian")]
+    command: Option<String>,
     /// The guest's kernel: a file, or debian:trixie or debian:sid
     #[arg(long, value_name = "FILE", default_value = "debian:trixie")]
     kernel: String,
@@ -105,6 +113,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask demo
   cargo xtask demo --interactive
+  cargo xtask demo --debian --command 'systemd-analyze blame | head'
   cargo xtask demo --json | jq '.runs[] | {mode, boot_s, work_s, patched_share}'
   cargo xtask demo --vms 2 --vcpus 2 --mode break
   cargo xtask demo --cpu thead-c906 --append no4lvl
@@ -116,6 +125,9 @@ Examples:
 /// When something cannot be had or built, or a run does not reach power-off.
 pub fn demo(options: &Options) -> Result<()> {
     setup::ensure()?;
+    if options.debian {
+        return debian::demo(options);
+    }
     let ways = options.ways();
     let monitor = match ways.iter().any(|way| way.mode().is_some()) {
         true => build::monitor()?,
@@ -184,6 +196,14 @@ impl Options {
             (false, None) => Way::ALL.to_vec(),
             (false, Some(Way::Native)) => vec![Way::Native],
             (false, Some(way)) => vec![Way::Native, way],
+        }
+    }
+
+    /// The ways to run a whole Debian, in order: the slow ones only if they are asked for.
+    fn ways_of_debian(&self) -> Vec<Way> {
+        match self.mode {
+            None => vec![Way::Native, Way::Break],
+            Some(_) => self.ways(),
         }
     }
 

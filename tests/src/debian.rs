@@ -1,0 +1,198 @@
+//! A whole Debian, unmodified: systemd, apt, the distribution's kernel and initramfs, from a disk.
+
+use crate::repository::Repository;
+use crate::{artefacts, runner};
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use patchvisor::guest::{self, Guest};
+use std::time::Duration;
+use xtask::system::{Host, Session, System};
+use xtask::{fetch, image};
+
+const MIB: u64 = 1 << 20;
+/// Longest that booting, shutting down or one command may take, on a machine that is busy otherwise too.
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// What is done in a Debian that has booted, and the size of a second disk for it; 0 for none.
+struct Scenario {
+    name: &'static str,
+    second_disk: u64,
+    long: bool,
+    act: fn(&mut Session) -> Result<()>,
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "all_services_start_and_modules_load",
+        second_disk: 0,
+        long: false,
+        act: |session| services(session).and_then(|()| modules(session)),
+    },
+    Scenario {
+        name: "apt_installs_over_the_network",
+        second_disk: 0,
+        long: false,
+        act: apt,
+    },
+    Scenario {
+        name: "disks_keep_what_is_written",
+        second_disk: 256 * MIB,
+        long: false,
+        act: |session| swap(session).and_then(|()| fio(session)),
+    },
+    Scenario {
+        name: "stress_of_a_minute",
+        second_disk: 0,
+        long: true,
+        act: stress,
+    },
+];
+
+/// The trials.
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![runner::trial(
+        "debian::installer_shows_its_first_screen",
+        || installer(),
+    )];
+    for scenario in SCENARIOS {
+        for host in [Host::Native, Host::Patchvisor] {
+            let name = format!("debian::{}::{}", scenario.name, host.name());
+            let test = move || run(scenario, host);
+            // Natively it is the test that is tested.
+            let is_long = scenario.long || host == Host::Native;
+            trials.push(match is_long {
+                true => runner::long(name, test),
+                false => runner::trial(name, test),
+            });
+        }
+    }
+    trials
+}
+
+/// Boots a copy of the image, logs in, acts, shuts down, and checks the file system.
+fn run(scenario: &Scenario, host: Host) -> Result<()> {
+    let mut system = System::debian()?;
+    if scenario.second_disk != 0 {
+        system = system.empty_disk(scenario.second_disk)?;
+    }
+    let machine = system.machine(host, artefacts::monitor)?;
+    let mut session = Session::start(&machine, LIMIT)?;
+    (scenario.act)(&mut session)?;
+    let (outcome, _) = session.power_off()?;
+    let text = outcome.text();
+    for line in text.lines() {
+        let bad = [
+            "[FAILED]",
+            "Kernel panic",
+            "Oops",
+            "BUG:",
+            "detected stalls",
+        ];
+        ensure!(
+            !bad.iter().any(|word| line.contains(word)),
+            "the console says {line:?}"
+        );
+    }
+    image::check_file_system(system.disk(0))
+}
+
+fn services(session: &mut Session) -> Result<()> {
+    let state = session.command("systemctl is-system-running --wait || systemctl --failed")?;
+    ensure!(state == "running\n", "systemd's state is {state}");
+    let root = session.command("findmnt -no SOURCE,FSTYPE /")?;
+    let words: Vec<_> = root.split_whitespace().collect();
+    ensure!(words == ["/dev/vda", "ext4"], "the root is {root:?}");
+    session.command("test $(dpkg --audit | wc -l) = 0")?;
+    session
+        .command("journalctl -b -p crit --no-pager -q | tee /dev/stderr | wc -l | grep -qx 0")?;
+    Ok(())
+}
+
+/// A block device in a file and a network device that goes nowhere: both come in modules.
+fn modules(session: &mut Session) -> Result<()> {
+    session.command("! grep -qE '^(loop|dummy) ' /proc/modules")?;
+    session.command(
+        "truncate -s 16M /var/tmp/loop && mke2fs -q /var/tmp/loop && mount -o loop /var/tmp/loop /mnt &&
+         cp /bin/bash /mnt/ && umount /mnt && mount -o loop,ro /var/tmp/loop /mnt &&
+         cmp /bin/bash /mnt/bash && umount /mnt && rm /var/tmp/loop",
+    )?;
+    session.command(
+        "modprobe dummy numdummies=0 && ip link add test type dummy && ip address add 192.0.2.1/24 dev test &&
+         ip link set test up && ping -qc 3 -i 0.2 192.0.2.1 && ip link delete test",
+    )?;
+    session.command("grep -qE '^loop ' /proc/modules && rmmod dummy")?;
+    Ok(())
+}
+
+fn apt(session: &mut Session) -> Result<()> {
+    let repository = Repository::serve()?;
+    let sources = repository.sources();
+    session.command(&format!("echo '{sources}' > /tmp/test.list"))?;
+    // Without the mirror: the test needs no network but the one within QEMU.
+    let apt = "apt-get -o Dir::Etc::sourcelist=/tmp/test.list -o Dir::Etc::sourceparts=- \
+               -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3";
+    session.command(&format!("{apt} update"))?;
+    session.command(&format!("{apt} install -y {}", Repository::PACKAGE))?;
+    let sum = session.command(&format!("sha256sum < {}", Repository::FILE))?;
+    ensure!(
+        sum.split_whitespace().next() == Some(repository.sum()),
+        "the installed file has the sum {sum}"
+    );
+    session.command(&format!("{apt} purge -y {}", Repository::PACKAGE))?;
+    session.command(&format!("test ! -e {}", Repository::FILE))?;
+    Ok(())
+}
+
+/// Memory that does not fit goes to the second disk and comes back unchanged.
+fn swap(session: &mut Session) -> Result<()> {
+    session.command("mkswap -q /dev/vdb && swapon /dev/vdb && grep -q ^/dev/vdb /proc/swaps")?;
+    session.command("head -c 96M /dev/urandom > /var/tmp/random")?;
+    // tail(1) keeps all that comes by a pipe.
+    session.command(
+        "a=$(sha256sum < /var/tmp/random) && b=$(systemd-run -q --scope -p MemoryMax=48M \
+         sh -c 'cat /var/tmp/random | tail -c 96M | sha256sum') && test \"$a\" = \"$b\"",
+    )?;
+    let pages = session.command("sed -n 's/^pswpout //p' /proc/vmstat")?;
+    let pages: u64 = pages.trim().parse().with_context(|| pages.clone())?;
+    ensure!(pages > 4096, "only {pages} pages went to the swap device");
+    session.command("swapoff /dev/vdb && rm /var/tmp/random")?;
+    Ok(())
+}
+
+fn fio(session: &mut Session) -> Result<()> {
+    for target in ["--filename=/var/tmp/fio", "--filename=/dev/vdb"] {
+        session.command(&format!(
+            "fio --name=verify {target} --size=64M --rw=randrw --bsrange=4k-64k --direct=1 \
+             --ioengine=libaio --iodepth=16 --fsync=64 --verify=crc32c --verify_fatal=1 \
+             --do_verify=1 --minimal > /tmp/fio 2>&1 || {{ cat /tmp/fio; false; }}"
+        ))?;
+    }
+    Ok(())
+}
+
+fn stress(session: &mut Session) -> Result<()> {
+    let text = session.command(
+        "cd /var/tmp && stress-ng --cpu 1 --vm 1 --vm-bytes 64M --hdd 1 --hdd-bytes 64M --fork 1 --switch 1 \
+         --timer 1 --mmap 1 --mmap-bytes 32M --verify --timeout 60 2>&1",
+    )?;
+    ensure!(
+        text.contains("successful run completed") || text.contains("failed: 0"),
+        "{text}"
+    );
+    services(session)
+}
+
+/// Debian's installer asks for a language; it runs from its initrd and needs no disk.
+fn installer() -> Result<()> {
+    let (kernel, initrd) = fetch::installer()?;
+    let mut guest = Guest::new(kernel);
+    guest.initrd = Some(initrd);
+    guest.vm.memory = 1 << 30;
+    guest.vm.append = "console=ttyS0 TERM=linux".into();
+    let bundle = guest.write_bundle()?;
+    let machine = guest::machine(&artefacts::monitor()?, bundle.path())?;
+    let mut run = machine.spawn()?;
+    run.expect("Select a language", LIMIT)?;
+    run.expect("English", LIMIT)?;
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! A whole Debian on disks, its installer, and disks whose host is killed.
+
+fn main() -> std::process::ExitCode {
+    let mut trials = tests::debian::trials();
+    trials.extend(tests::kill::trials());
+    tests::runner::run(Ok(trials))
+}

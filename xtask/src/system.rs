@@ -1,0 +1,229 @@
+//! A whole Debian that runs: a copy of the image, natively or under the monitor, and a person's
+//! session on its console.
+
+use crate::image::{self, Image};
+use anyhow::{Context, Result, ensure};
+use bundle::{Disk, Net, Source};
+use patchvisor::guest::{self, Guest};
+use patchvisor::qemu::{Machine, Outcome, Run};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// On what a system runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Host {
+    /// On the emulated machine itself.
+    Native,
+    /// In a VM of the monitor.
+    Patchvisor,
+}
+
+impl Host {
+    /// What names of tests and tables call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Patchvisor => "patchvisor",
+        }
+    }
+}
+
+/// A guest with disks and a network, and the directory that its files are in.
+#[derive(Debug)]
+pub struct System {
+    directory: TempDir,
+    /// The guest; a test may adjust its VM.
+    pub guest: Guest,
+    disks: Vec<PathBuf>,
+    net: bool,
+}
+
+impl System {
+    /// A guest with no disk yet and no network.
+    ///
+    /// # Errors
+    /// When there is no room for temporary files.
+    pub fn new(guest: Guest) -> Result<Self> {
+        Ok(Self {
+            directory: tempfile::Builder::new().prefix("patchvisor-").tempdir()?,
+            guest,
+            disks: Vec::new(),
+            net: false,
+        })
+    }
+
+    /// A whole Debian on a copy of the image, with a network.
+    ///
+    /// # Errors
+    /// When the image cannot be made or copied.
+    pub fn debian() -> Result<Self> {
+        let Image {
+            disk,
+            kernel,
+            initrd,
+        } = &image::debian()?;
+        let mut guest = Guest::new(kernel);
+        guest.vm.name = "debian".into();
+        guest.vm.memory = 1 << 30;
+        guest.vm.append = "root=LABEL=debian console=ttyS0".into();
+        guest.initrd = Some(initrd.clone());
+        let mut system = Self::new(guest)?;
+        system.net = true;
+        let copy = system.directory.path().join("debian.img");
+        image::copy_disk(disk, &copy)?;
+        system.disks.push(copy);
+        Ok(system)
+    }
+
+    /// Adds an empty disk of so many bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn empty_disk(mut self, size: u64) -> Result<Self> {
+        let path = self.directory.path();
+        let path = path.join(format!("disk{}.img", self.disks.len()));
+        std::fs::File::create(&path)?.set_len(size)?;
+        self.disks.push(path);
+        Ok(self)
+    }
+
+    /// The file of a disk, by its number.
+    pub fn disk(&self, number: usize) -> &Path {
+        &self.disks[number]
+    }
+
+    /// The machine that runs it; `monitor` is asked for the monitor's image if it is needed.
+    ///
+    /// # Errors
+    /// When the guest cannot be packed or there is no monitor.
+    pub fn machine(
+        &self,
+        host: Host,
+        monitor: impl FnOnce() -> Result<PathBuf>,
+    ) -> Result<Machine> {
+        let machine = match host {
+            Host::Native => self.guest.native(),
+            Host::Patchvisor => {
+                let bundle = self.directory.path().join("bundle");
+                std::fs::write(&bundle, self.with_devices().pack()?)?;
+                guest::machine(&monitor()?, &bundle)?.harts(self.guest.vm.vcpus)
+            }
+        };
+        Ok(machine.args(self.arguments()))
+    }
+
+    /// The guest with the host's devices as its own.
+    fn with_devices(&self) -> Guest {
+        let mut guest = self.guest.clone();
+        let disk = |device| Disk {
+            source: Source::Device(device),
+            read_only: false,
+            serial: String::new(),
+        };
+        guest.vm.disks = (0..self.disks.len() as u32).map(disk).collect();
+        guest.vm.nets = Vec::from_iter(self.net.then_some(Net {
+            mac: None,
+            uplink: true,
+        }));
+        guest.vm.entropy = true;
+        guest
+    }
+
+    /// The host's devices, as QEMU is told them.
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["-global".into(), "virtio-mmio.force-legacy=false".into()];
+        let mut device = |name: &str| arguments.extend(["-device".into(), name.to_owned()]);
+        for number in (0..self.disks.len()).rev() {
+            device(&format!(
+                "virtio-blk-device,drive=disk{number},bus=virtio-mmio-bus.{number}"
+            ));
+        }
+        if self.net {
+            device("virtio-net-device,netdev=net,bus=virtio-mmio-bus.6");
+        }
+        device("virtio-rng-device,bus=virtio-mmio-bus.7");
+        for (number, path) in self.disks.iter().enumerate() {
+            let drive = format!("if=none,id=disk{number},format=raw,file={}", path.display());
+            arguments.extend(["-drive".into(), drive]);
+        }
+        if self.net {
+            arguments.extend(["-netdev".into(), "user,id=net".into()]);
+        }
+        arguments
+    }
+}
+
+/// A person at the console of a system.
+#[derive(Debug)]
+pub struct Session {
+    run: Run,
+    limit: Duration,
+    /// From the start of QEMU to the prompt for a login.
+    pub login: Duration,
+}
+
+impl Session {
+    /// Starts a machine and logs in as root when it is asked to. No step may take longer than `limit`.
+    ///
+    /// # Errors
+    /// When the machine does not come so far.
+    pub fn start(machine: &Machine, limit: Duration) -> Result<Self> {
+        let mut run = machine.spawn()?;
+        let login = run.expect("debian login: ", limit)?;
+        run.send("root\n")?;
+        run.expect("# ", limit)?;
+        // A shell without prompts on a terminal without echo prints what commands print.
+        run.send("exec env PS1= PS2= PAGER=cat SYSTEMD_COLORS=0 sh\n")?;
+        run.send("stty -echo; dmesg -n 1; echo ready''.\n")?;
+        run.expect("ready.", limit)?;
+        Ok(Self { run, limit, login })
+    }
+
+    /// Runs a command in the shell; returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails, or does not end in time.
+    pub fn command(&mut self, command: &str) -> Result<String> {
+        self.command_within(command, self.limit)
+    }
+
+    /// [`Self::command`] for one that takes longer.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn command_within(&mut self, command: &str, limit: Duration) -> Result<String> {
+        let start = self.run.text().len();
+        // What reads its input must not read the next line.
+        let line = format!("{{ {command}\n}} < /dev/null\nprintf 'PV:%s:%s\\n' $? end\n");
+        self.run.send(&line)?;
+        self.run
+            .expect(":end", limit)
+            .with_context(|| format!("in the guest: {command}"))?;
+        let text = self.run.text()[start..].replace('\r', "");
+        let (output, _) = text.rsplit_once(":end").unwrap_or((&text, ""));
+        let (output, status) = output.rsplit_once("PV:").unwrap_or(("", output));
+        ensure!(
+            status == "0",
+            "in the guest: {command}: status {status}\n{output}"
+        );
+        Ok(output.trim_start_matches('\n').to_owned())
+    }
+
+    /// Shuts the system down; returns how long that took.
+    ///
+    /// # Errors
+    /// When it does not power off in time.
+    pub fn power_off(mut self) -> Result<(Outcome, Duration)> {
+        let began = Instant::now();
+        self.run.send("systemctl poweroff\n")?;
+        let outcome = self.run.wait(self.limit)?;
+        ensure!(
+            outcome.success(),
+            "the system did not power off; {}\n{}",
+            outcome.complaints,
+            image::last_lines(&outcome.text())
+        );
+        Ok((outcome, began.elapsed()))
+    }
+}
