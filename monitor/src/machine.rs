@@ -400,6 +400,7 @@ impl Machine {
             cbop_block_size: None,
             cboz_block_size: host.cboz_block,
             rtc: parts.knows_the_day,
+            virtio: 0,
             rng_seed: parts.seed,
             kaslr_seed: None,
             overlay,

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod build;
 pub mod demo;
 pub mod fetch;
+pub mod fuzz;
 pub mod initramfs;
 pub mod mirror;
 pub mod paths;

@@ -73,7 +73,7 @@ fn rust_is_present() -> bool {
 }
 
 /// Whether a program is in `$PATH`.
-fn found(program: &str) -> bool {
+pub fn found(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }

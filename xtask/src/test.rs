@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that can be tested, and one line that counts.
 
 use crate::progress::{say, seconds};
-use crate::{build, paths, setup};
+use crate::{build, fuzz, paths, setup};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -17,6 +17,9 @@ pub struct Options {
     /// Run this part alone
     #[arg(long)]
     only: Option<Part>,
+    /// How many seconds each fuzz target runs
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    fuzz_seconds: u32,
     /// Run only the tests whose names contain this
     filter: Option<String>,
 }
@@ -25,7 +28,8 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask test
   cargo xtask test --only unit
-  cargo xtask test --only end-to-end sret";
+  cargo xtask test --only end-to-end sret
+  cargo xtask test --only fuzz --fuzz-seconds 3600";
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -36,6 +40,8 @@ enum Part {
     Unit,
     /// The bare-metal build, and tests that run guests on QEMU
     EndToEnd,
+    /// Fuzz targets of what guests write, on this machine
+    Fuzz,
 }
 
 /// How many checks passed and failed.
@@ -91,6 +97,8 @@ pub fn test(options: &Options) -> Result<bool> {
             "warnings",
         ];
         count.add(check("lints", &lints)?);
+        let targets = ["fmt", "--manifest-path", fuzz::MANIFEST, "--check"];
+        count.add(check("formatting of fuzz targets", &targets)?);
     }
     if wanted(Part::Unit) {
         let arguments = ["--workspace", "--exclude", END_TO_END];
@@ -98,6 +106,9 @@ pub fn test(options: &Options) -> Result<bool> {
     }
     if wanted(Part::EndToEnd) {
         count.add(end_to_end(options)?);
+    }
+    if wanted(Part::Fuzz) {
+        count.add(fuzzing(options));
     }
     say(&format!("tested in {}", seconds(began.elapsed())));
     for name in &count.names {
@@ -133,6 +144,25 @@ fn end_to_end(options: &Options) -> Result<Count> {
         &environment,
     )?);
     Ok(count)
+}
+
+/// Each fuzz target passes or fails, and so does what they need.
+fn fuzzing(options: &Options) -> Count {
+    say("--- fuzz targets");
+    let filter = options.filter.as_deref().unwrap_or_default();
+    let mut count = Count::default();
+    match fuzz::fuzz(filter, options.fuzz_seconds) {
+        Ok(results) => {
+            for result in results {
+                count.add(match result {
+                    Ok(()) => Count::passed(),
+                    Err(error) => Count::failed(format!("{error:#}")),
+                });
+            }
+        }
+        Err(error) => count.add(Count::failed(format!("fuzz targets: {error:#}"))),
+    }
+    count
 }
 
 /// A command of cargo that passes or fails as a whole.

@@ -25,6 +25,7 @@ const SUPERVISOR_EXTERNAL: u32 = 9;
 /// What the device tree says of the windows of which the board answers to a part.
 const UART_REGION: u64 = 0x100;
 const RTC_REGION: u64 = 0x1000;
+const VIRTIO_REGION: u64 = 0x1000;
 
 /// What the tree says that is not the same for all guests.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct TreeSpec<'a> {
     pub cboz_block_size: Option<u32>,
     /// Whether the board has a real-time clock.
     pub rtc: bool,
+    /// How many slots for virtio devices the board has, at most [`layout::VIRTIO_SLOTS`].
+    pub virtio: usize,
     /// Entropy for the guest's random number generator; empty for none.
     pub rng_seed: &'a [u8],
     /// Entropy for the placement of the guest's kernel.
@@ -233,6 +236,8 @@ fn soc(spec: &TreeSpec<'_>) -> Builder {
         .child(uart())
         .child(plic(spec))
         .child(syscon());
+    let slots = 0..spec.virtio.min(layout::VIRTIO_SLOTS);
+    let soc = slots.fold(soc, |soc, slot| soc.child(virtio(slot)));
     if spec.rtc { soc.child(rtc()) } else { soc }
 }
 
@@ -245,6 +250,12 @@ fn uart() -> Builder {
         .with("compatible", "ns16550a")
         .with("clock-frequency", layout::UART_CLOCK)
         .interrupt(layout::UART_INTERRUPT)
+}
+
+fn virtio(slot: usize) -> Builder {
+    device("virtio_mmio", &layout::virtio(slot), VIRTIO_REGION)
+        .with("compatible", "virtio,mmio")
+        .interrupt(layout::virtio_interrupt(slot))
 }
 
 fn rtc() -> Builder {

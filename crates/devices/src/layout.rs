@@ -57,6 +57,27 @@ pub const UART: Window = Window {
     widest: 8,
 };
 
+/// Slots for virtio devices.
+pub const VIRTIO_SLOTS: usize = 8;
+
+/// The window of a virtio slot below [`VIRTIO_SLOTS`]. The device tree gives it 0x1000 bytes, as far
+/// as the next one; registers and configuration space end at 0x200.
+#[must_use]
+pub const fn virtio(slot: usize) -> Window {
+    Window {
+        base: GuestPhys(0x1000_1000 + 0x1000 * slot as u64),
+        size: 0x200,
+        narrowest: 1,
+        widest: 8,
+    }
+}
+
+/// The PLIC source of a virtio slot.
+#[must_use]
+pub const fn virtio_interrupt(slot: usize) -> u32 {
+    1 + slot as u32
+}
+
 /// The PLIC source of the UART.
 pub const UART_INTERRUPT: u32 = 10;
 /// The PLIC source of the real-time clock.

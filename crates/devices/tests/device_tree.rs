@@ -28,6 +28,7 @@ fn spec(isa: &GuestIsa) -> TreeSpec<'_> {
         cbop_block_size: None,
         cboz_block_size: Some(128),
         rtc: true,
+        virtio: 8,
         rng_seed: &[1, 2, 3, 4, 5, 6, 7, 8],
         kaslr_seed: Some(0x1122_3344_5566_7788),
         overlay: None,
@@ -178,6 +179,7 @@ fn what_is_not_given_is_not_there() {
         cbom_block_size: None,
         cboz_block_size: None,
         rtc: false,
+        virtio: 0,
         rng_seed: &[],
         kaslr_seed: None,
         ..spec(&isa)
@@ -195,6 +197,26 @@ fn what_is_not_given_is_not_there() {
             .all(|property| !property.name().contains("block-size"))
     );
     assert!(fdt.find_node("/soc/rtc@101000").is_none());
+    assert!(fdt.find_node("/soc/virtio_mmio@10001000").is_none());
+}
+
+#[test]
+fn there_are_as_many_virtio_slots_as_said_and_never_more_than_eight() {
+    let isa = isa();
+    for (virtio, there) in [(0, 0), (1, 1), (3, 3), (8, 8), (9, 8)] {
+        let blob = make(&TreeSpec {
+            virtio,
+            ..spec(&isa)
+        });
+        let fdt = Fdt::new(&blob).expect("a tree");
+        for slot in 0..9 {
+            let path = format!("/soc/virtio_mmio@{:x}", 0x1000_1000 + 0x1000 * slot);
+            assert_eq!(fdt.find_node(&path).is_some(), slot < there, "{path}");
+            if slot < there {
+                assert_eq!(cells(&fdt, &path, "interrupts"), [slot + 1]);
+            }
+        }
+    }
 }
 
 #[test]
