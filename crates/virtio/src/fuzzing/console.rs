@@ -75,7 +75,7 @@ impl Consoles {
         let part = Part {
             at,
             size,
-            writable: queue % 2 == 0,
+            writable: queue.is_multiple_of(2),
         };
         let parts = vec![part; usize::from(input.byte() % 3) + 1];
         self.drivers[usize::from(queue)].add(&mut self.memory.ram, &parts);
