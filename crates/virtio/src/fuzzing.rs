@@ -210,9 +210,11 @@ impl Blocks {
         self.memory.ram.put(header, &bytes);
         let mut parts = vec![Part::read(header, 16)];
         for _ in 0..input.byte() % 5 {
+            let (place, size) = (input.byte(), input.byte());
+            let near = BASE.add(0x6000 + u64::from(place) * 16);
             parts.push(Part {
-                at: BASE.add(0x6000 + u64::from(input.byte()) * 16),
-                size: [16, 256, 512, 1024][usize::from(input.byte() % 4)],
+                at: if size < 128 { near } else { input.address() },
+                size: [16, 256, 512, 1024][usize::from(size % 4)],
                 writable: bytes[0] == 0 || bytes[0] == 8,
             });
         }
