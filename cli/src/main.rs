@@ -10,6 +10,7 @@ mod inspect;
 mod manual;
 mod pack;
 mod run;
+mod vm_table;
 
 use anyhow::{Context, Result};
 use arguments::{Arguments, Command};
