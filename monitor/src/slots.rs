@@ -208,7 +208,7 @@ impl Machine {
             if !parts.devices.entropy.has_entropy() {
                 return Err("the host has no entropy to give: give it a virtio entropy device (`-device virtio-rng-device`), or pack without `entropy`".into());
             }
-            slots.push(Slot::new(Device::Entropy(Mmio::new(Entropy::new()))));
+            slots.push(Slot::new(Device::Entropy(Mmio::new(Entropy))));
         }
         self.slots = slots;
         Ok(())
