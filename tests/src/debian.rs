@@ -52,7 +52,7 @@ const SCENARIOS: &[Scenario] = &[
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![runner::trial(
         "debian::installer_shows_its_first_screen",
-        || installer(),
+        installer,
     )];
     for scenario in SCENARIOS {
         for host in [Host::Native, Host::Patchvisor] {
