@@ -52,7 +52,7 @@ const SCENARIOS: &[Scenario] = &[
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![runner::trial(
         "debian::installer_shows_its_first_screen",
-        || installer(),
+        installer,
     )];
     for scenario in SCENARIOS {
         for host in [Host::Native, Host::Patchvisor] {
@@ -145,7 +145,9 @@ fn apt(session: &mut Session) -> Result<()> {
 
 /// Memory that does not fit goes to the second disk and comes back unchanged.
 fn swap(session: &mut Session) -> Result<()> {
-    session.command("mkswap -q /dev/vdb && swapon /dev/vdb && grep -q ^/dev/vdb /proc/swaps")?;
+    // Which disk is found first is the kernel's business.
+    session.command("disk=$(ls /dev/vd? | grep -vx $(findmnt -no SOURCE /))")?;
+    session.command("mkswap -q $disk && swapon $disk && grep -q ^$disk /proc/swaps")?;
     session.command("head -c 96M /dev/urandom > /var/tmp/random")?;
     // tail(1) keeps all that comes by a pipe.
     session.command(
@@ -155,12 +157,12 @@ fn swap(session: &mut Session) -> Result<()> {
     let pages = session.command("sed -n 's/^pswpout //p' /proc/vmstat")?;
     let pages: u64 = pages.trim().parse().with_context(|| pages.clone())?;
     ensure!(pages > 4096, "only {pages} pages went to the swap device");
-    session.command("swapoff /dev/vdb && rm /var/tmp/random")?;
+    session.command("swapoff $disk && rm /var/tmp/random")?;
     Ok(())
 }
 
 fn fio(session: &mut Session) -> Result<()> {
-    for target in ["--filename=/var/tmp/fio", "--filename=/dev/vdb"] {
+    for target in ["--filename=/var/tmp/fio", "--filename=$disk"] {
         session.command(&format!(
             "fio --name=verify {target} --size=64M --rw=randrw --bsrange=4k-64k --direct=1 \
              --ioengine=libaio --iodepth=16 --fsync=64 --verify=crc32c --verify_fatal=1 \

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const EDITION: u32 = 1;
 /// Size of the disk; what is free takes no room on this machine.
 const SIZE: &str = "2G";
-/// Longest that installing may take: 2 minutes on two cores that have nothing else to do.
+/// Longest that installing may take; it takes some 13 minutes of processor time.
 const LIMIT: Duration = Duration::from_secs(3600);
 
 /// What is installed beyond Debian's essential packages.
