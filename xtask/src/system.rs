@@ -3,7 +3,8 @@
 
 use crate::image::{self, Image};
 use anyhow::{Context, Result, ensure};
-use bundle::{Disk, Net, Source};
+use patchvisor::Net;
+use patchvisor::disk::{self, Content, Disk};
 use patchvisor::guest::{self, Guest};
 use patchvisor::qemu::{Machine, Outcome, Run};
 use std::path::{Path, PathBuf};
@@ -35,8 +36,7 @@ pub struct System {
     directory: TempDir,
     /// The guest; a test may adjust its VM.
     pub guest: Guest,
-    disks: Vec<PathBuf>,
-    net: bool,
+    images: Vec<PathBuf>,
 }
 
 impl System {
@@ -44,12 +44,12 @@ impl System {
     ///
     /// # Errors
     /// When there is no room for temporary files.
-    pub fn new(guest: Guest) -> Result<Self> {
+    pub fn new(mut guest: Guest) -> Result<Self> {
+        guest.vm.entropy = true;
         Ok(Self {
             directory: tempfile::Builder::new().prefix("patchvisor-").tempdir()?,
             guest,
-            disks: Vec::new(),
-            net: false,
+            images: Vec::new(),
         })
     }
 
@@ -68,12 +68,24 @@ impl System {
         guest.vm.memory = 1 << 30;
         guest.vm.append = "root=LABEL=debian console=ttyS0".into();
         guest.initrd = Some(initrd.clone());
+        guest.vm.nets = vec![Net {
+            mac: None,
+            uplink: true,
+        }];
         let mut system = Self::new(guest)?;
-        system.net = true;
         let copy = system.directory.path().join("debian.img");
         image::copy_disk(disk, &copy)?;
-        system.disks.push(copy);
+        system.add(copy);
         Ok(system)
+    }
+
+    fn add(&mut self, path: PathBuf) {
+        let content = Content::Image {
+            path: path.clone(),
+            partition: None,
+        };
+        self.guest.disks.push(Disk::new(content));
+        self.images.push(path);
     }
 
     /// Adds an empty disk of so many bytes.
@@ -82,15 +94,15 @@ impl System {
     /// When the file cannot be made.
     pub fn empty_disk(mut self, size: u64) -> Result<Self> {
         let path = self.directory.path();
-        let path = path.join(format!("disk{}.img", self.disks.len()));
+        let path = path.join(format!("disk{}.img", self.images.len()));
         std::fs::File::create(&path)?.set_len(size)?;
-        self.disks.push(path);
+        self.add(path);
         Ok(self)
     }
 
     /// The file of a disk, by its number.
     pub fn disk(&self, number: usize) -> &Path {
-        &self.disks[number]
+        &self.images[number]
     }
 
     /// The machine that runs it; `monitor` is asked for the monitor's image if it is needed.
@@ -103,54 +115,20 @@ impl System {
         monitor: impl FnOnce() -> Result<PathBuf>,
     ) -> Result<Machine> {
         let machine = match host {
-            Host::Native => self.guest.native(),
+            Host::Native => {
+                let machine = self.guest.native().entropy(self.guest.vm.entropy);
+                match self.guest.vm.nets.is_empty() {
+                    true => machine,
+                    false => machine.uplink("user"),
+                }
+            }
             Host::Patchvisor => {
                 let bundle = self.directory.path().join("bundle");
-                std::fs::write(&bundle, self.with_devices().pack()?)?;
+                std::fs::write(&bundle, self.guest.pack()?)?;
                 guest::machine(&monitor()?, &bundle)?.harts(self.guest.vm.vcpus)
             }
         };
-        Ok(machine.args(self.arguments()))
-    }
-
-    /// The guest with the host's devices as its own.
-    fn with_devices(&self) -> Guest {
-        let mut guest = self.guest.clone();
-        let disk = |device| Disk {
-            source: Source::Device(device),
-            read_only: false,
-            serial: String::new(),
-        };
-        guest.vm.disks = (0..self.disks.len() as u32).map(disk).collect();
-        guest.vm.nets = Vec::from_iter(self.net.then_some(Net {
-            mac: None,
-            uplink: true,
-        }));
-        guest.vm.entropy = true;
-        guest
-    }
-
-    /// The host's devices, as QEMU is told them.
-    fn arguments(&self) -> Vec<String> {
-        let mut arguments = vec!["-global".into(), "virtio-mmio.force-legacy=false".into()];
-        let mut device = |name: &str| arguments.extend(["-device".into(), name.to_owned()]);
-        for number in (0..self.disks.len()).rev() {
-            device(&format!(
-                "virtio-blk-device,drive=disk{number},bus=virtio-mmio-bus.{number}"
-            ));
-        }
-        if self.net {
-            device("virtio-net-device,netdev=net,bus=virtio-mmio-bus.6");
-        }
-        device("virtio-rng-device,bus=virtio-mmio-bus.7");
-        for (number, path) in self.disks.iter().enumerate() {
-            let drive = format!("if=none,id=disk{number},format=raw,file={}", path.display());
-            arguments.extend(["-drive".into(), drive]);
-        }
-        if self.net {
-            arguments.extend(["-netdev".into(), "user,id=net".into()]);
-        }
-        arguments
+        Ok(machine.disks(disk::images(std::slice::from_ref(&self.guest))?))
     }
 }
 
