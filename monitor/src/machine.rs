@@ -628,7 +628,7 @@ impl Machine {
         let shadow = self.shadow.statistics();
         let rest = format!(
             "\"sites\":{},\"routines\":{},\"copies\":{},\"copies_dropped\":{},\"recycled\":{},\"straddling\":{},\
-             \"shadow_tables\":{},\"contexts_created\":{},\"contexts_evicted\":{}",
+             \"shadow_tables\":{},\"contexts_created\":{},\"contexts_evicted\":{},\"disk_requests\":{}",
             counts.placed,
             patcher.routines().made(),
             patcher.pages().copies(),
@@ -638,6 +638,7 @@ impl Machine {
             shadow.live_tables,
             shadow.created,
             shadow.evicted,
+            self.disk_requests(),
         );
         let frame = match self.description.mode {
             PatchMode::BreakFrame => patch::template::FRAME_INSTRUCTIONS,

@@ -12,17 +12,17 @@ use std::process::Command;
 const COMPILER: &str = "riscv64-linux-gnu-gcc";
 const MEMORY: u64 = 512 << 20;
 
-/// Compiles the program; returns where it is.
-fn program() -> Result<PathBuf> {
+/// Compiles a program of `guests/linux`; returns where it is.
+pub fn program(name: &str) -> Result<PathBuf> {
     let directory = paths::target("linux");
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("creating {}", directory.display()))?;
-    let program = directory.join("bench");
+    let program = directory.join(name);
     let mut compiler = Command::new(COMPILER);
     compiler
         .args(["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-o"])
         .arg(&program)
-        .arg(paths::root().join("guests/linux/bench.c"));
+        .arg(paths::root().join(format!("guests/linux/{name}.c")));
     step("compiling the Linux benchmarks", &mut compiler)?;
     Ok(program)
 }
@@ -32,7 +32,7 @@ fn program() -> Result<PathBuf> {
 /// # Errors
 /// When the kernel cannot be had or the program cannot be compiled.
 pub fn guest(initrd: &Path) -> Result<Guest> {
-    let program = program()?;
+    let program = program("bench")?;
     let program =
         std::fs::read(&program).with_context(|| format!("reading {}", program.display()))?;
     let mut archive = Initramfs::new();

@@ -7,6 +7,7 @@
 
 pub mod counts;
 pub mod gdb;
+mod io;
 mod linux;
 mod report;
 mod run;
@@ -22,7 +23,7 @@ use patchvisor::stats::Stats;
 use report::{Column, Report};
 use run::{Clock, Measured, Way, run};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Memory of the small guests that measure.
 const PROGRAM_MEMORY: u64 = 128 << 20;
@@ -102,6 +103,7 @@ pub fn bench(options: &Options) -> Result<()> {
     let mut parallel = guest.clone();
     parallel.vm.vcpus = SMP_HARTS;
     linux(options, &monitor, &parallel, &SMP_WAYS, &mut report)?;
+    io::measure(options, &monitor, &mut report)?;
     report.find_speed_ups();
     let all = options.filter.is_none();
     let served = if all && (!options.json || options.check) {
@@ -244,15 +246,18 @@ fn measure(
 /// Runs a guest and says so.
 fn announced(monitor: &Path, guest: &Guest, way: Way, clock: Clock) -> Result<Outcome> {
     let outcome = run(monitor, guest, way, clock)?;
+    announce(&guest.vm.name, way, clock, outcome.elapsed);
+    Ok(outcome)
+}
+
+fn announce(guest: &str, way: Way, clock: Clock, elapsed: Duration) {
     let what = match clock {
         Clock::Time => "timed",
         Clock::Instructions => "counted",
     };
     say(&format!(
-        "{} {what} in mode {}: done in {}",
-        guest.vm.name,
+        "{guest} {what} in mode {}: done in {}",
         way.name(),
-        seconds(outcome.elapsed)
+        seconds(elapsed)
     ));
-    Ok(outcome)
 }

@@ -41,6 +41,33 @@ pub struct Row {
     pub vs_native: Option<f64>,
     /// How many times the time in mode `trap` that is.
     pub vs_trap: Option<f64>,
+    /// What is known of input and output alone.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub io: Option<Io>,
+}
+
+/// What a row of input and output has besides.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Io {
+    /// 2^20 bytes in a second; absent where no amount is moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mib_s: Option<f64>,
+    /// Requests, blocks or round trips in a second.
+    pub iops: f64,
+    /// What the guest's accesses to devices were, in the runs that the row is of; absent natively.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub exits: Option<Exits>,
+}
+
+/// Accesses to emulated devices, from the monitor's statistics of whole runs, boot included.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Exits {
+    /// Accesses by a page fault for one request to a disk.
+    pub exits_per_request: f64,
+    /// All accesses for one request: those by a patch too.
+    pub accesses_per_request: f64,
+    /// The share of accesses that were by a patch.
+    pub device_accesses_patched: f64,
 }
 
 /// What one way of running gave.
@@ -91,6 +118,7 @@ impl Report {
                     ns: ns.map(rounded),
                     vs_native: ratio(ns, time(name, Way::Native)),
                     vs_trap: ratio(ns, time(name, Way::Trap)),
+                    io: None,
                 });
             }
         }
@@ -143,7 +171,7 @@ fn ratio(value: Option<f64>, reference: Option<f64>) -> Option<f64> {
 }
 
 /// To a hundredth: there is no more in a measurement.
-fn rounded(value: f64) -> f64 {
+pub fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Where firmware starts the monitor on QEMU's `virt` machine.
 const MONITOR_ENTRY: u64 = 0x8020_0000;
 /// How long a guest may take to its end.
-const LIMIT: Duration = Duration::from_secs(300);
+pub const LIMIT: Duration = Duration::from_secs(300);
 
 /// A way to run a guest.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -48,7 +48,7 @@ impl Way {
     }
 
     /// How the monitor serves privileged instructions; `None` without it.
-    fn mode(self) -> Option<Mode> {
+    pub fn mode(self) -> Option<Mode> {
         match self {
             Self::Native => None,
             Self::Trap | Self::TrapDelegated => Some(Mode::Trap),
@@ -97,8 +97,16 @@ pub fn run(monitor: &Path, guest: &Guest, way: Way, clock: Clock) -> Result<Outc
         machine.spawn()?.wait(LIMIT)
     }
     .with_context(what)?;
+    ended(outcome).with_context(what)
+}
+
+/// The outcome, if the machine powered off by itself.
+///
+/// # Errors
+/// When it did not.
+pub fn ended(outcome: Outcome) -> Result<Outcome> {
     if let Some(error) = outcome.monitor_error() {
-        bail!("{}: the monitor stopped: {error}", what());
+        bail!("the monitor stopped: {error}");
     }
     if !outcome.success() {
         let lines: Vec<_> = outcome
@@ -108,7 +116,7 @@ pub fn run(monitor: &Path, guest: &Guest, way: Way, clock: Clock) -> Result<Outc
             .collect();
         let last = lines[lines.len().saturating_sub(12)..].join("\n");
         let complaints = outcome.complaints.trim();
-        bail!("{} did not power off {complaints}\n{last}", what());
+        bail!("the machine did not power off {complaints}\n{last}");
     }
     Ok(outcome)
 }
@@ -166,7 +174,7 @@ pub fn linux_results(outcome: &Outcome) -> Result<(Vec<String>, Measured)> {
 }
 
 /// Reads `NAME iterations N UNIT T` as the name and T/N.
-fn figures(line: &str, unit: &str) -> Option<(String, f64)> {
+pub fn figures(line: &str, unit: &str) -> Option<(String, f64)> {
     let words: Vec<_> = line.split_whitespace().collect();
     let [name, "iterations", count, found, total] = words[..] else {
         return None;
