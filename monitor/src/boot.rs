@@ -12,7 +12,7 @@ core::arch::global_asm!(
     window = const window::WINDOW,
     window_slot = const (window::WINDOW >> 30) & 511 - 256,
     direct_slots = const window::DIRECT_SLOTS,
-    boot_stack_size = const 64 << 10,
+    boot_stack_size = const 256 << 10,
     start = sym begin,
     start_other = sym begin_other,
     fault_stack = const core::mem::offset_of!(Cpu, fault_stack),

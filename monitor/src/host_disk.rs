@@ -137,7 +137,7 @@ struct State {
     frames: HostPhys,
     free_frames: Vec<u8>,
     /// By the first descriptor.
-    in_flight: [Option<InFlight>; RING],
+    in_flight: Box<[Option<InFlight>]>,
     pieces: Vec<PieceState>,
     /// Nothing is asked of it any more.
     is_broken: bool,
@@ -196,7 +196,7 @@ impl HostDisk {
                 indirect,
                 frames: window::host(frames.leak().as_ptr()),
                 free_frames: (0..RING as u8).collect(),
-                in_flight: [const { None }; RING],
+                in_flight: (0..RING).map(|_| None).collect(),
                 pieces: Vec::new(),
                 is_broken: false,
             }),

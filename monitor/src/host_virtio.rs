@@ -12,6 +12,7 @@ use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport as _};
 use super::console::say;
 use super::entropy::Entropy;
 use super::host_disk::HostDisk;
+use super::host_net::HostNet;
 use super::{csr, window};
 
 /// The registers of a device.
@@ -31,6 +32,8 @@ const PATIENCE: u64 = 10;
 pub struct HostDevices {
     /// In the order of their addresses.
     pub disks: &'static [HostDisk],
+    /// The one with the lowest address.
+    pub net: Option<HostNet>,
     pub entropy: Entropy,
 }
 
@@ -39,6 +42,7 @@ impl HostDevices {
     pub fn probe(tree: &HostTree, pieces: impl Fn(usize) -> usize) -> Self {
         let patience = u64::from(tree.timebase_frequency) * PATIENCE;
         let mut disks = Vec::new();
+        let mut net = None;
         let mut entropy = Entropy::new(tree.rng_seed.as_deref());
         for device in &tree.virtio {
             let at = device.registers.base.0;
@@ -58,6 +62,9 @@ impl HostDevices {
                     HostDisk::new(transport, device, number, pieces(number), patience)
                         .map(|disk| disks.push(disk))
                 }
+                DeviceType::Network if net.is_none() => {
+                    HostNet::new(transport, device).map(|device| net = Some(device))
+                }
                 DeviceType::EntropySource => entropy.seed(transport, patience),
                 _ => Ok(()),
             };
@@ -67,24 +74,32 @@ impl HostDevices {
         }
         Self {
             disks: Box::leak(disks.into_boxed_slice()),
+            net,
             entropy,
         }
     }
 
     /// The sources of their interrupts.
     pub fn interrupts(&self) -> impl Iterator<Item = u32> {
-        self.disks.iter().map(|disk| disk.interrupt)
+        let disks = self.disks.iter().map(|disk| disk.interrupt);
+        disks.chain(self.net.iter().map(|net| net.interrupt))
     }
 
     /// Serves the device behind a source; false when there is none.
     pub fn serve(&self, source: u32) -> bool {
-        let disk = self.disks.iter().find(|disk| disk.interrupt == source);
-        disk.map(HostDisk::serve).is_some()
+        if let Some(disk) = self.disks.iter().find(|disk| disk.interrupt == source) {
+            disk.serve();
+            return true;
+        }
+        let net = self.net.iter().find(|net| net.interrupt == source);
+        net.map(HostNet::serve).is_some()
     }
 
     /// Whether nobody is at one of them at the moment.
     pub fn are_free(&self) -> bool {
-        self.disks.iter().all(HostDisk::is_free) && self.entropy.is_free()
+        self.disks.iter().all(HostDisk::is_free)
+            && self.net.iter().all(HostNet::is_free)
+            && self.entropy.is_free()
     }
 }
 

@@ -30,6 +30,7 @@ mod monitor {
     mod heap;
     mod host;
     mod host_disk;
+    mod host_net;
     mod host_virtio;
     mod layout;
     mod links;

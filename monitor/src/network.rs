@@ -87,9 +87,11 @@ impl Network {
             match self.interface(port) {
                 Some(interface) => self.deliver(port, interface, frame.clone()),
                 None => {
-                    let mut frame = frame.clone();
-                    frame.complete_checksum();
-                    let _ = frame.bytes();
+                    if let Some(net) = &system::get().devices.net {
+                        let mut frame = frame.clone();
+                        frame.complete_checksum();
+                        net.send(frame.bytes());
+                    }
                 }
             }
         }

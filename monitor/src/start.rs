@@ -93,6 +93,9 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
         links: Links::new(ports.into_iter()),
         failed: !errors.is_empty(),
     });
+    if let Some(net) = &system.devices.net {
+        net.listen(|bytes| system::get().network.received(bytes));
+    }
     let cpu = &system.cpus[0];
     boot::use_cpu(cpu);
     cpu.start();
