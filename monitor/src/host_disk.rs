@@ -27,8 +27,11 @@ use super::{system, window};
 /// Descriptors of the queue.
 const RING: usize = 128;
 const QUEUE: u16 = 0;
-/// Descriptors of a request beside its segments.
-const ENDS: usize = 2;
+/// Bytes of the heap that a guest's device takes to remember a request, without its segments: one in a tree
+/// node that is half empty.
+const HEAP_OF_FLIGHT: usize = 256;
+/// Descriptors of a request beside its segments, at the most: header, range and status.
+const ENDS: usize = 3;
 
 // Feature bits (section 5.2.3).
 const SEGMENTS: u64 = 1 << 2;
@@ -212,9 +215,10 @@ impl HostDisk {
 
     /// Most bytes of the heap that the requests of a piece take at a time.
     pub fn heap_of_piece(&self) -> u64 {
-        // A segment is remembered in 16 bytes and told to the device in as many.
-        let request = size_of::<InFlight>() + 2 * 16 * (self.shape.segments as usize + ENDS);
-        (self.share * request) as u64
+        // A segment is remembered in 16 bytes, here and by the guest's device, and told to the host's in
+        // as many.
+        let request = size_of::<InFlight>() + 3 * 16 * (self.shape.segments as usize + ENDS);
+        (self.share * (request + HEAP_OF_FLIGHT)) as u64
     }
 
     /// Starts a request of a piece. `sector` is one of the disk; it and the segments have been checked.

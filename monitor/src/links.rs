@@ -12,6 +12,8 @@ use super::system;
 
 /// Bytes that wait for a port's reader; more are lost.
 const MOST: usize = 64 << 10;
+/// Bytes that a reader is offered at once.
+const PIECE: usize = 4096;
 /// Longest line that is said at once.
 const LONGEST_LINE: usize = 512;
 
@@ -79,11 +81,14 @@ impl Links {
             if self.is_alone(port) {
                 continue;
             }
-            let mut waiting = port.bytes.lock();
-            let bytes = waiting.make_contiguous();
-            if !bytes.is_empty() {
-                let taken = take(index, bytes);
-                waiting.drain(..taken);
+            // Not locked meanwhile, and nobody else takes any: the machine's lock is held.
+            for _ in 0..MOST / PIECE {
+                let next = port.bytes.lock().iter().take(PIECE).copied().collect::<Vec<_>>();
+                let taken = if next.is_empty() { 0 } else { take(index, &next) };
+                port.bytes.lock().drain(..taken);
+                if taken == 0 {
+                    break;
+                }
             }
         }
     }

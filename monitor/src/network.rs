@@ -98,14 +98,14 @@ impl Network {
     }
 
     fn deliver(&self, port: Port, interface: &Interface, frame: Frame) {
-        let Some(&vm) = interface.vm.get() else {
+        if !interface.vm.is_completed() {
             return;
-        };
+        }
         let mut inbox = interface.inbox.lock();
         let was_empty = self.switch.deliver(port, frame, &mut inbox);
         drop(inbox);
         if was_empty {
-            system::get().ring(1 << vm);
+            self.ring(interface);
         }
     }
 
@@ -117,16 +117,27 @@ impl Network {
         }
     }
 
-    /// Hands the frames that wait for a port to `take`, as long as that returns true.
+    /// Hands the frames that wait for a port to `take`, as long as that returns true. Its machine's lock is
+    /// held, so that nobody else takes any. The inbox is not locked meanwhile: who sends waits for no
+    /// machine's work, least of all for one in which the monitor has a fault.
     pub fn receive(&self, port: Port, mut take: impl FnMut(&Frame) -> bool) {
         let Some(interface) = self.interface(port) else {
             return;
         };
-        let mut inbox = interface.inbox.lock();
-        while let Some(frame) = inbox.first()
-            && take(frame)
-        {
-            inbox.pop();
+        for _ in 0..Inbox::MOST_FRAMES {
+            let next = interface.inbox.lock().pop();
+            let Some(frame) = next else { return };
+            if !take(&frame) {
+                return interface.inbox.lock().put_back(frame);
+            }
+        }
+        // More than it holds at a time have come: as when it rings.
+        self.ring(interface);
+    }
+
+    fn ring(&self, interface: &Interface) {
+        if let Some(&vm) = interface.vm.get() {
+            system::get().ring(1 << vm);
         }
     }
 

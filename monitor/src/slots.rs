@@ -21,6 +21,9 @@ use super::piece::Sources;
 use super::virtual_hart::Vcpu;
 use super::{console, network, piece, system};
 
+/// Bytes of the guest's memory that are searched for patched copies at once.
+const PIECE: u64 = 2 << 20;
+
 /// A device in a slot, with its back end.
 enum Device {
     /// A disk.
@@ -61,13 +64,18 @@ struct Dma<'a> {
 
 impl Dma<'_> {
     fn drop_copies(&mut self, at: GuestPhys, size: u64) {
-        if size == 0 || self.machine.patcher.borrow().pages().unpatched(at, size) {
-            return;
-        }
-        let mut page = at.page();
-        while page.0 < at.0 + size {
-            self.machine.drop_copy(self.vcpu, page);
-            page = page.add(PAGE_SIZE);
+        let end = at.0 + size;
+        let mut at = at;
+        while at.0 < end {
+            let piece = (end - at.0).min(PIECE - at.0 % PIECE);
+            if !self.machine.patcher.borrow().pages().unpatched(at, piece) {
+                let mut page = at.page();
+                while page.0 < at.0 + piece {
+                    self.machine.drop_copy(self.vcpu, page);
+                    page = page.add(PAGE_SIZE);
+                }
+            }
+            at = at.add(piece);
         }
     }
 }
@@ -259,8 +267,13 @@ impl Machine {
         {
             console::output(self.number, &[byte]);
         }
+        let again = slot.again;
         self.slots = slots;
         self.update_slot(index);
+        if again {
+            // The driver does not ring again for what it has rung for.
+            self.doorbells[vcpu.index].ask(LOOK);
+        }
     }
 
     /// Tells devices what has arrived for them, and goes on with what was too much at one time.

@@ -244,12 +244,14 @@ impl System {
     /// Offers what was typed for a machine to `take`, as long as that returns true; whether anything was
     /// taken.
     pub fn offer_input(&self, vm: usize, mut take: impl FnMut(u8) -> bool) -> bool {
-        let mut input = self.input[vm].lock();
+        // Not locked while it is taken: nobody else takes any, for the machine's lock is held.
+        let input = &self.input[vm];
+        let front = || input.lock().front().copied();
         let mut taken = false;
-        while let Some(&byte) = input.front()
+        while let Some(byte) = front()
             && take(byte)
         {
-            input.pop_front();
+            input.lock().pop_front();
             taken = true;
         }
         taken

@@ -42,6 +42,12 @@ impl Inbox {
         self.frames.pop_front()
     }
 
+    /// Puts back the frame that was taken out last, as the oldest. There is room for it, whatever came
+    /// meanwhile.
+    pub fn put_back(&mut self, frame: Frame) {
+        self.frames.push_front(frame);
+    }
+
     /// Drops all frames, as when the port's driver resets its device.
     pub fn clear(&mut self) {
         self.frames.clear();

@@ -49,6 +49,10 @@ pub const SERIAL: usize = 20;
 const RANGE: usize = 16;
 const MOST_RANGES: usize = 32;
 const UNMAP: u32 = 1;
+/// What disks may do at once in one call of [`Mmio::serve`], in bytes moved.
+const MOST_WORK: u64 = 1 << 20;
+/// A discard or a write of zeroes does as much work as moving this part of its bytes.
+const LIGHT: u64 = 64;
 
 /// A request that the driver waits for.
 #[derive(Clone, Debug)]
@@ -106,6 +110,8 @@ pub struct Block {
     waiting: VecDeque<Request>,
     with_disk: usize,
     requests: u64,
+    /// What the disk has done at once since [`Mmio::serve`] was called.
+    work: u64,
 }
 
 impl Block {
@@ -128,6 +134,7 @@ impl Block {
             waiting: VecDeque::new(),
             with_disk: 0,
             requests: 0,
+            work: 0,
         }
     }
 
@@ -256,6 +263,17 @@ fn range(bytes: &[u8]) -> (u64, u32, u32) {
     (sector, word(8), word(12))
 }
 
+/// What a disk that does it at once has to do for a request, in bytes moved.
+fn work(request: &Request) -> u64 {
+    match request.operation {
+        Operation::Read | Operation::Write => segments::total(&request.segments),
+        Operation::Flush => 0,
+        Operation::Discard { sectors } | Operation::WriteZeroes { sectors, .. } => {
+            sectors * SECTOR / LIGHT
+        }
+    }
+}
+
 impl Plan {
     fn of(operation: Operation, sector: u64, segments: Vec<Segment>) -> Self {
         Self {
@@ -321,10 +339,11 @@ impl Mmio<Block> {
     /// interrupt for all that has ended since the last call. Call it after a doorbell, after
     /// [`Mmio::complete`], and when a disk that was busy says so.
     ///
-    /// It ends after as many requests as a queue can hold, and is true when there may be more: call it
-    /// again, after other work.
+    /// It ends after as many requests as a queue can hold, or with the one in which the disk has moved
+    /// 1 MiB at once, and is true when there may be more: call it again, after other work.
     #[must_use]
     pub fn serve(&mut self, disk: &mut dyn Disk, memory: &mut dyn Memory) -> bool {
+        self.device_mut().work = 0;
         for _ in 0..self.device().waiting.len() {
             let Some(request) = self.device_mut().waiting.pop_front() else {
                 break;
@@ -335,6 +354,9 @@ impl Mmio<Block> {
         }
         let mut may_be_more = true;
         for _ in 0..MOST_ENTRIES {
+            if self.device().work >= MOST_WORK {
+                break;
+            }
             may_be_more = self.device().waiting.is_empty();
             let chain = may_be_more.then(|| self.pop(QUEUE, memory)).flatten();
             let Some(chain) = chain else {
@@ -431,9 +453,12 @@ impl Mmio<Block> {
     fn submit(&mut self, request: Request, disk: &mut dyn Disk, memory: &mut dyn Memory) -> bool {
         let mut next = Some(request);
         while let Some(request) = next {
-            let token = request.token;
+            let (token, work) = (request.token, work(&request));
             match disk.submit(request, memory) {
-                Submitted::Ended(status) => next = self.ended(token, status, memory),
+                Submitted::Ended(status) => {
+                    self.device_mut().work += work;
+                    next = self.ended(token, status, memory);
+                }
                 Submitted::InFlight => {
                     let block = self.device_mut();
                     block.with_disk += 1;

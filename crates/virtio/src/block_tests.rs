@@ -529,3 +529,16 @@ fn serving_ends_even_if_the_driver_never_does() {
     }
     assert_eq!(machine.mmio.broken(), None);
 }
+
+#[test]
+fn serving_ends_when_much_was_moved_at_once() {
+    let mut machine = Machine::new(FLUSH, Store::new(512));
+    for _ in 0..6 {
+        machine.add(IN, 0, &[Part::write(DATA, 0x8000); 8]);
+    }
+    // 256 KiB each.
+    assert!(machine.mmio.serve(&mut machine.disk, &mut machine.ram));
+    assert_eq!(machine.mmio.device().requests(), 4);
+    machine.serve();
+    assert_eq!(machine.mmio.device().requests(), 6);
+}

@@ -44,7 +44,7 @@ const CONTROL: usize = 8;
 /// Most chains of a queue that one call takes.
 const BATCH: usize = 64;
 /// Most bytes of a port that [`Mmio::serve`] takes.
-const MOST_BYTES: usize = 4096;
+const MOST_BYTES: usize = 512;
 /// Bytes that are read at once.
 const PIECE: usize = 512;
 /// Where in the configuration space `emerg_wr` is.
@@ -74,8 +74,6 @@ const MESSAGES: [Message; 4] = [Message::Add, Message::Console, Message::Name, M
 struct Port {
     /// Empty for the console.
     name: String,
-    /// Whether somebody is at the host's end.
-    host_open: bool,
     /// Whether the driver knows the port.
     ready: bool,
     /// Whether somebody is at the driver's end.
@@ -102,17 +100,14 @@ pub struct Console {
 
 impl Console {
     /// A device with a console of this size, if that is known, and a port for each of `names`. The
-    /// host's end of the console is open, those of the others are not yet.
+    /// host's ends are open.
     ///
     /// # Panics
     /// When there are more than 15 names.
     #[must_use]
     pub fn new(size: Option<Size>, names: &[&str]) -> Self {
         assert!(names.len() < MOST_PORTS, "at most 15 names");
-        let mut ports = vec![Port {
-            host_open: true,
-            ..Port::default()
-        }];
+        let mut ports = vec![Port::default()];
         ports.extend(names.iter().map(|&name| Port {
             name: name.into(),
             ..Port::default()
@@ -151,9 +146,7 @@ impl Console {
                 } else {
                     Message::Name
                 });
-                if port.host_open {
-                    port.tell(Message::Open);
-                }
+                port.tell(Message::Open);
             }
             (event::PORT_OPEN, value) => {
                 if let Some(port) = self.ports.get_mut(id) {
@@ -170,10 +163,10 @@ impl Console {
         let (id, port) = (0..).zip(&self.ports).find(|(_, port)| is_pending(port))?;
         let message = MESSAGES[port.pending.trailing_zeros() as usize];
         let (event, value, name) = match message {
-            Message::Add => (event::DEVICE_ADD, 1, ""),
+            Message::Add => (event::DEVICE_ADD, 1_u16, ""),
             Message::Console => (event::CONSOLE_PORT, 1, ""),
             Message::Name => (event::PORT_NAME, 1, port.name.as_str()),
-            Message::Open => (event::PORT_OPEN, u16::from(port.host_open), ""),
+            Message::Open => (event::PORT_OPEN, 1, ""),
         };
         let mut bytes = Vec::with_capacity(CONTROL + name.len());
         bytes.extend_from_slice(&u32::to_le_bytes(id));
@@ -213,7 +206,6 @@ impl Device for Console {
         for port in &mut self.ports {
             *port = Port {
                 name: core::mem::take(&mut port.name),
-                host_open: port.host_open,
                 ..Port::default()
             };
         }
@@ -231,7 +223,7 @@ impl Mmio<Console> {
     /// Hands what the driver sends, port and bytes, to `output`, answers its control messages, and
     /// decides upon interrupts. Call it after a doorbell.
     ///
-    /// It ends after 4 KiB of each port, and is true when there may be more: call it again, after other
+    /// It ends after 512 bytes of each port, as a slow line takes as long as a hart may be kept from other work,, and is true when there may be more: call it again, after other
     /// work.
     #[must_use]
     pub fn serve(&mut self, output: &mut dyn FnMut(usize, &[u8]), memory: &mut dyn Memory) -> bool {
@@ -273,18 +265,6 @@ impl Mmio<Console> {
         }
         self.settle(queue, memory);
         taken
-    }
-
-    /// Says whether somebody is at the host's end of a port.
-    pub fn set_open(&mut self, port: usize, open: bool, memory: &mut dyn Memory) {
-        let Some(port) = self.device_mut().ports.get_mut(port) else {
-            return;
-        };
-        port.host_open = open;
-        if port.ready {
-            port.tell(Message::Open);
-            self.tell(memory);
-        }
     }
 
     /// How many ports the driver knows how to use.

@@ -176,9 +176,11 @@ impl Mmio<Net> {
                 self.device_mut().counts.unfit += 1;
                 return true;
             }
-            let Some(chain) = self.pop(RECEIVE, memory) else {
+            let Some(mut chain) = self.pop(RECEIVE, memory) else {
                 return false;
             };
+            // Nobody reads these: they need not be kept.
+            chain.readable = Vec::new();
             if segments::total(&chain.writable) < HEADER as u64 {
                 self.fail(Broken::Request);
                 return true;

@@ -103,10 +103,6 @@ impl Consoles {
                 assert!(taken <= bytes.len());
             }
             6 => {
-                let choice = input.byte();
-                let port = usize::from(choice % 4);
-                let memory = &mut self.memory;
-                self.mmio.set_open(port, choice & 4 != 0, memory);
                 let _ = self.mmio.emergency();
             }
             _ => self.notify(input.byte() % QUEUES),
