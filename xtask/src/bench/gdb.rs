@@ -50,15 +50,26 @@ pub fn derail(socket: &Path, address: u64, times: usize, target: u64) -> Result<
     for time in 0..times {
         if time > 0 {
             // Over the instruction where the machine stands.
-            let stop = client.ask("s")?;
-            ensure!(
-                stop.starts_with('T') || stop.starts_with('S'),
-                "no step: {stop:?}"
-            );
+            client.step()?;
         }
         client.run_to(address)?;
     }
     client.write(PC, target)?;
+    client.detach()
+}
+
+/// Lets a machine that waits (`-S`) run until it reaches `address`, gives QEMU's monitor the commands `before`,
+/// and those of `after` when it reaches it again.
+///
+/// # Errors
+/// When QEMU does not answer as it should, or the address is not reached.
+pub fn between(socket: &Path, address: u64, before: &[&str], after: &[&str]) -> Result<()> {
+    let mut client = Client::connect(socket)?;
+    client.run_to(address)?;
+    before.iter().try_for_each(|line| client.command(line))?;
+    client.step()?;
+    client.run_to(address)?;
+    after.iter().try_for_each(|line| client.command(line))?;
     client.detach()
 }
 
@@ -93,6 +104,22 @@ impl Client {
             "the machine did not reach {address:#x}: {stop:?}"
         );
         self.expect_ok(&format!("z1,{address:x},4"))
+    }
+
+    /// Executes one instruction.
+    fn step(&mut self) -> Result<()> {
+        let stop = self.ask("s")?;
+        ensure!(
+            stop.starts_with('T') || stop.starts_with('S'),
+            "no step: {stop:?}"
+        );
+        Ok(())
+    }
+
+    /// Gives QEMU's monitor a command that says nothing (`qRcmd`).
+    fn command(&mut self, line: &str) -> Result<()> {
+        let hex: String = line.bytes().map(|byte| format!("{byte:02x}")).collect();
+        self.expect_ok(&format!("qRcmd,{hex}"))
     }
 
     /// The number of the register called `name`.
@@ -132,8 +159,11 @@ impl Client {
         self.expect_ok(&format!("P{register:x}={:016x}", value.swap_bytes()))
     }
 
+    /// Lets the machine go. It may end at once: the answer is not acknowledged.
     fn detach(mut self) -> Result<()> {
-        self.expect_ok("D")
+        self.stream.write_all(packet("D").as_bytes())?;
+        ensure!(self.receive()? == "OK", "QEMU's gdb server does not detach");
+        Ok(())
     }
 
     fn expect_ok(&mut self, request: &str) -> Result<()> {

@@ -8,6 +8,7 @@
 pub mod counts;
 pub mod gdb;
 mod linux;
+mod log;
 mod report;
 mod run;
 mod table;
@@ -159,8 +160,11 @@ fn program(
     guest.vm.statistics = false;
     measure(options, ways, report, |way, clock| {
         let mut guest = guest.clone();
-        if clock == Clock::Instructions {
+        if clock == Clock::Instructions && harts > 1 {
             guest.vm.append = COUNTED.to_owned();
+            let (outcome, measured) = run::count(monitor, &guest, way)?;
+            announce(&guest, way, clock, &outcome);
+            return Ok((measured.keys().cloned().collect(), measured));
         }
         let outcome = announced(monitor, &guest, way, clock)?;
         Ok(run::program_results(&outcome))
@@ -235,7 +239,12 @@ fn measure(
         }
     }
     for column in &mut columns {
-        column.instructions = chosen(column.way, Clock::Instructions)?.1;
+        let (order, instructions) = chosen(column.way, Clock::Instructions)?;
+        // Some things have no time.
+        let new = order.into_iter().filter(|name| !names.contains(name));
+        let new: Vec<_> = new.collect();
+        names.extend(new);
+        column.instructions = instructions;
     }
     report.add(&names, &columns);
     Ok(())
@@ -244,6 +253,11 @@ fn measure(
 /// Runs a guest and says so.
 fn announced(monitor: &Path, guest: &Guest, way: Way, clock: Clock) -> Result<Outcome> {
     let outcome = run(monitor, guest, way, clock)?;
+    announce(guest, way, clock, &outcome);
+    Ok(outcome)
+}
+
+fn announce(guest: &Guest, way: Way, clock: Clock, outcome: &Outcome) {
     let what = match clock {
         Clock::Time => "timed",
         Clock::Instructions => "counted",
@@ -254,5 +268,4 @@ fn announced(monitor: &Path, guest: &Guest, way: Way, clock: Clock) -> Result<Ou
         way.name(),
         seconds(outcome.elapsed)
     ));
-    Ok(outcome)
 }
