@@ -40,8 +40,9 @@ mod guest {
     // Not near the start of the program: that of the monitor has run at the same physical addresses.
     global_asm!(
         ".pushsection .snippets.bench, \"ax\"",
-        ".global bench_begin, bench_ask, bench_asked, bench_rest",
+        ".global bench_begin, bench_end, bench_ask, bench_asked, bench_rest",
         "bench_begin: ret",
+        "bench_end: ret",
         "bench_ask: ecall",
         "bench_asked: ret",
         "bench_rest: ret",
@@ -50,6 +51,7 @@ mod guest {
 
     unsafe extern "C" {
         safe fn bench_begin();
+        safe fn bench_end();
         safe fn bench_rest();
     }
 
@@ -93,7 +95,7 @@ mod guest {
             measure("remote-fence.i", &mut || pair.timed(fence));
         });
         if counted {
-            bench_begin();
+            bench_end();
         }
     }
 

@@ -58,18 +58,22 @@ pub fn derail(socket: &Path, address: u64, times: usize, target: u64) -> Result<
     client.detach()
 }
 
-/// Lets a machine that waits (`-S`) run until it reaches `address`, gives QEMU's monitor the commands `before`,
-/// and those of `after` when it reaches it again.
+/// Lets a machine that waits (`-S`) run until it reaches the first of two addresses, gives QEMU's monitor the
+/// commands `at_first`, and those of `at_second` when it reaches the second.
 ///
 /// # Errors
-/// When QEMU does not answer as it should, or the address is not reached.
-pub fn between(socket: &Path, address: u64, before: &[&str], after: &[&str]) -> Result<()> {
+/// When QEMU does not answer as it should, or an address is not reached.
+pub fn between(
+    socket: &Path,
+    [first, second]: [u64; 2],
+    at_first: &[&str],
+    at_second: &[&str],
+) -> Result<()> {
     let mut client = Client::connect(socket)?;
-    client.run_to(address)?;
-    before.iter().try_for_each(|line| client.command(line))?;
-    client.step()?;
-    client.run_to(address)?;
-    after.iter().try_for_each(|line| client.command(line))?;
+    for (address, commands) in [(first, at_first), (second, at_second)] {
+        client.run_to(address)?;
+        commands.iter().try_for_each(|line| client.command(line))?;
+    }
     client.detach()
 }
 

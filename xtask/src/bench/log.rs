@@ -19,8 +19,10 @@ const LOOP: usize = 512;
 
 /// Where the guest that is counted says what it does.
 struct Marks {
-    /// Twice: the log begins and ends.
+    /// The log begins.
     begin: u64,
+    /// It ends.
+    end: u64,
     /// The caller's `ecall`.
     ask: u64,
     /// Where the call returns to.
@@ -44,6 +46,7 @@ impl Marks {
         };
         Ok(Self {
             begin: find("bench_begin")?,
+            end: find("bench_end")?,
             ask: find("bench_ask")?,
             asked: find("bench_asked")?,
             rest: find("bench_rest")?,
@@ -70,7 +73,7 @@ pub fn count(
     let run = machine.spawn()?;
     gdb::between(
         &socket,
-        marks.begin,
+        [marks.begin, marks.end],
         &["one-insn-per-tb on", "log exec,nochain"],
         &["log none"],
     )?;
@@ -253,6 +256,7 @@ mod tests {
 
     const MARKS: Marks = Marks {
         begin: 0,
+        end: 0,
         ask: 0xa,
         asked: 0xb,
         rest: 0xc,
