@@ -35,7 +35,7 @@ mod guest {
     /// Ticks that the other hart runs before it is fenced.
     const RUN: u64 = 1000;
     /// Rounds that are counted.
-    const COUNTED: u64 = 5;
+    const COUNTED: u64 = 3;
 
     // Not near the start of the program: that of the monitor has run at the same physical addresses.
     global_asm!(

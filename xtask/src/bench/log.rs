@@ -78,7 +78,6 @@ pub fn count(
         &["log none"],
     )?;
     let outcome = run.wait(limit)?;
-    std::fs::copy(&log, "/tmp/fences-log-last").ok();
     let log = Log::read(&marks, BufReader::new(File::open(&log)?))?;
     let measured = log.measured(&outcome)?;
     Ok((outcome, measured))
@@ -98,10 +97,14 @@ impl Hart {
     fn waiting(&self) -> Vec<bool> {
         let executed = &self.executed;
         let mut waiting = vec![false; executed.len()];
-        for &end in &self.turns {
+        let starts = std::iter::once(0).chain(self.turns.iter().copied());
+        for (start, &end) in starts.zip(&self.turns) {
+            // Rounds that are the same, a turn for each, are no loop.
             let repeats = |at: usize, period| at >= period && executed[at] == executed[at - period];
             let is_loop = |period: &usize| {
-                (end.saturating_sub(2 * period)..end).all(|at| repeats(at, *period))
+                end.checked_sub(2 * period)
+                    .is_some_and(|from| from >= start)
+                    && (end - period..end).all(|at| repeats(at, *period))
             };
             let Some(period) = (1..=LOOP).find(is_loop) else {
                 continue;
@@ -295,6 +298,15 @@ mod tests {
             (0, &[0xc]),
         ]);
         assert_eq!(log.work(), [Some((5, 5))]);
+    }
+
+    #[test]
+    fn the_same_work_in_each_turn_is_no_loop() {
+        let mut turns: Vec<(usize, &[u64])> = Vec::new();
+        for _ in 0..4 {
+            turns.extend([(0, &[0xa, 0xb][..]), (1, &[5, 6, 7]), (0, &[0xc])]);
+        }
+        assert_eq!(log(&turns).work(), [Some((1, 3)); 4]);
     }
 
     #[test]
