@@ -34,8 +34,8 @@ mod guest {
     const COUNTED_REST: u64 = 200_000;
     /// Ticks that the other hart runs before it is fenced.
     const RUN: u64 = 1000;
-    /// Rounds that are counted.
-    const COUNTED: u64 = 3;
+    /// Rounds that are counted. In the first there are patches to make, and in the last the other hart leaves.
+    const COUNTED: u64 = 5;
 
     // Not near the start of the program: that of the monitor has run at the same physical addresses.
     global_asm!(
