@@ -208,9 +208,24 @@ impl Scheduler {
 
     /// Host harts that run nothing and were not told to pick: a mask.
     fn idle(&self) -> u64 {
+        self.runs_nothing() & !self.named
+    }
+
+    fn runs_nothing(&self) -> u64 {
         let cpus = self.cpus.iter().enumerate();
         let idle = cpus.filter(|(_, running)| running.is_none());
-        idle.fold(0, |mask, (cpu, _)| mask | 1 << cpu) & !self.named
+        idle.fold(0, |mask, (cpu, _)| mask | 1 << cpu)
+    }
+
+    /// Whether there is a host hart that runs nothing for a ready `vcpu`, whoever else is ready.
+    pub(crate) fn finds_idle(&self, vcpu: usize) -> bool {
+        let idle = self.vcpus[vcpu].cpus & self.runs_nothing();
+        let ready = self.vcpus.iter().filter(|other| {
+            other.state == State::Ready
+                && other.cpus & idle != 0
+                && self.vms[other.vm].state == VmState::Active
+        });
+        idle.count_ones() as usize >= ready.count()
     }
 
     /// A vCPU is ready: names the host hart that has to pick because of it.

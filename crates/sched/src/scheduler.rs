@@ -128,10 +128,16 @@ impl Scheduler {
     /// The vCPU that runs on `cpu` waits for `vcpu` of its own VM, as it does when it has sent it an
     /// interrupt. If that is ready and may run here, it is the next of the VM to do so, and `cpu` must
     /// pick (true). Other VMs lose nothing by it: it is the VM's time that both use.
+    ///
+    /// Nothing changes when there is an idle host hart for `vcpu`: it will run there, and would only
+    /// drive the one that waits to that other host hart.
     #[must_use]
     pub fn yield_to(&mut self, cpu: usize, vcpu: usize, now: u64) -> bool {
         let next = &self.vcpus[vcpu];
         let may_run = next.state == State::Ready && next.cpus & 1 << cpu != 0;
+        if self.finds_idle(vcpu) {
+            return false;
+        }
         let Some(running) = self.cpus[cpu].as_mut().filter(|_| may_run) else {
             return false;
         };

@@ -119,3 +119,34 @@ fn time_that_goes_back_a_little_stands_still() {
     scheduler.pick(1, 990);
     assert_eq!(scheduler.vcpu_account(0, 1020).ran, 10);
 }
+
+/// Two host harts, and a VM of two vCPUs, of which the first runs on the first host hart.
+fn pair() -> Scheduler {
+    let mut scheduler = Scheduler::new(2, 1000 * MS);
+    let vm = scheduler.add_vm(Share::default());
+    for _ in 0..2 {
+        scheduler.add_vcpu(vm, u64::MAX);
+    }
+    assert_eq!(scheduler.wake(0, 0), Some(0));
+    scheduler.pick(0, 0);
+    scheduler
+}
+
+#[test]
+fn who_wakes_another_keeps_its_host_hart_when_one_idles() {
+    let mut scheduler = pair();
+    assert_eq!(scheduler.wake(1, 5), Some(1));
+    assert!(!scheduler.yield_to(0, 1, 5));
+    assert_eq!(scheduler.pick(1, 6), run(1, None));
+}
+
+#[test]
+fn who_wakes_another_yields_to_it_when_no_host_hart_is_left_for_it() {
+    let mut scheduler = pair();
+    let other = scheduler.add_vm(Share::default());
+    scheduler.add_vcpu(other, u64::MAX);
+    // The idle host hart goes to one of two that are ready.
+    assert_eq!(scheduler.wake(2, 5), Some(1));
+    scheduler.wake(1, 5);
+    assert!(scheduler.yield_to(0, 1, 5));
+}

@@ -1,11 +1,10 @@
 //! What one hart asks of another: an interrupt, until the other's handler has answered in memory, and
 //! remote fences, until the call returns.
 //!
-//! With `counted=1` among its arguments it counts the instructions of an interrupt, under QEMU's
-//! `-icount`. All harts share a thread there and take turns of millions of instructions, so that who
-//! waits by spinning spins to the end of its turn: everybody sleeps instead. `instret` counts the
-//! instructions of all harts there, and leaves out the time that all sleep. A fence cannot be counted so:
-//! the firmware spins in it until the other hart has done its part.
+//! With `counted=1` among its arguments it has QEMU's log of executed instructions counted, in which each
+//! hart has lines of its own. It does less then, since each line takes time, and says what came in which order: the
+//! log is begun at `bench_begin`, and what is counted goes from `bench_ask` to `bench_rest`, where the other hart is
+//! at rest again. What `bench_asked` precedes, the caller does for itself.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
@@ -13,7 +12,7 @@ fn main() {}
 
 #[cfg(target_os = "none")]
 mod guest {
-    use core::arch::asm;
+    use core::arch::{asm, global_asm};
     use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
     use guests::context::{self, Context};
@@ -31,37 +30,87 @@ mod guest {
 
     /// Ticks of `time` (100 ns on the boards we know) after which the other hart is at rest again.
     const REST: u64 = 100;
+    /// The same while the log is written: 20 ms.
+    const COUNTED_REST: u64 = 200_000;
     /// Ticks that the other hart runs before it is fenced.
     const RUN: u64 = 1000;
-    /// Instructions in a tick under `-icount shift=0`: the unit of what is printed is the tick.
-    const INSTRUCTIONS: u64 = 100;
+    /// Rounds that are counted. In the first there are patches to make, and in the last the other hart leaves.
+    const COUNTED: u64 = 5;
+
+    // Not near the start of the program: that of the monitor has run at the same physical addresses.
+    global_asm!(
+        ".pushsection .snippets.bench, \"ax\"",
+        ".global bench_begin, bench_end, bench_ask, bench_asked, bench_rest",
+        "bench_begin: ret",
+        "bench_end: ret",
+        "bench_ask: ecall",
+        "bench_asked: ret",
+        "bench_rest: ret",
+        ".popsection",
+    );
+
+    unsafe extern "C" {
+        safe fn bench_begin();
+        safe fn bench_end();
+        safe fn bench_rest();
+    }
+
+    /// A call to SBI whose `ecall` is at `bench_ask`.
+    fn ask(extension: u64, function: u64, arguments: [u64; 4]) {
+        let [a0, a1, a2, a3] = arguments;
+        let error: u64;
+        // SAFETY: the call preserves every register but a0 and a1 (SBI chapter 3), and `bench_ask` no
+        // more than that of those that a function may change.
+        unsafe {
+            asm!("call bench_ask",
+                inlateout("a0") a0 => error, inlateout("a1") a1 => _,
+                in("a2") a2, in("a3") a3, in("a4") 0u64, in("a5") 0u64,
+                in("a6") function, in("a7") extension, out("ra") _);
+        }
+        assert_eq!(error, 0);
+    }
 
     /// How many more interrupts the handler is to answer.
-    static LEFT: AtomicU64 = AtomicU64::new(ROUNDS * BATCHES);
+    static LEFT: AtomicU64 = AtomicU64::new(0);
 
     fn main() {
         harts::ready(COUNT);
         let space = Space::new(Mode::Sv39);
         space.map(PLACE, memory::page(), LEAF | R);
-        if tree::argument("counted").is_some() {
-            interrupts(&space, || {
-                measure("empty", INSTRUCTIONS, || counted(|| {}));
-                measure("remote-ipi", INSTRUCTIONS, || counted(send));
-            });
-            return;
+        let counted = tree::argument("counted").is_some();
+        LEFT.store(if counted { COUNTED } else { ROUNDS * BATCHES }, SeqCst);
+        if counted {
+            bench_begin();
         }
-        interrupts(&space, || measure("remote-ipi", 1, timed));
+        let measure = |name: &str, round: &mut dyn FnMut() -> u64| match counted {
+            true => count(name, round),
+            false => time(name, round),
+        };
+        interrupts(&space, || measure("remote-ipi", &mut interrupted));
         let other = harts::mask(2);
-        fences("remote-sfence.vma-page", &space, || {
-            sbi::call(sbi::RFENCE, 1, [other, 0, PLACE, 4096, 0, 0])
+        fences(&space, |pair| {
+            let fence = || ask(sbi::RFENCE, 1, [other, 0, PLACE, 4096]);
+            measure("remote-sfence.vma-page", &mut || pair.timed(fence));
+            let fence = || ask(sbi::RFENCE, 0, [other, 0, 0, 0]);
+            measure("remote-fence.i", &mut || pair.timed(fence));
         });
-        fences("remote-fence.i", &space, || {
-            sbi::call(sbi::RFENCE, 0, [other, 0, 0, 0, 0, 0])
-        });
+        if counted {
+            bench_end();
+        }
     }
 
-    /// Prints the time of the shortest batch, of rounds that take so many parts of a tick.
-    fn measure(name: &str, parts: u64, mut round: impl FnMut() -> u64) {
+    /// Does a thing a few times, for the log.
+    fn count(name: &str, round: &mut dyn FnMut() -> u64) {
+        for _ in 0..COUNTED {
+            round();
+            sleep(COUNTED_REST);
+            bench_rest();
+        }
+        println!("counted {name} rounds {COUNTED}");
+    }
+
+    /// Prints the time of the shortest batch.
+    fn time(name: &str, round: &mut dyn FnMut() -> u64) {
         let mut least = u64::MAX;
         for batch in 0..BATCHES {
             let time: u64 = (0..ROUNDS).map(|_| round()).sum();
@@ -69,7 +118,7 @@ mod guest {
                 least = least.min(time);
             }
         }
-        println!("bench {name} iterations {ROUNDS} time {}", least / parts);
+        println!("bench {name} iterations {ROUNDS} time {least}");
     }
 
     fn spin(ticks: u64) {
@@ -83,12 +132,11 @@ mod guest {
     }
 
     fn send() {
-        let reply = sbi::call(sbi::IPI, 0, [harts::mask(2), 0, 0, 0, 0, 0]);
-        assert_eq!(reply.error, 0);
+        ask(sbi::IPI, 0, [harts::mask(2), 0, 0, 0]);
     }
 
     /// The time from the call to the answer.
-    fn timed() -> u64 {
+    fn interrupted() -> u64 {
         spin(REST);
         let left = LEFT.load(SeqCst);
         let start = csr::read!("time");
@@ -97,18 +145,9 @@ mod guest {
         csr::read!("time") - start
     }
 
-    /// The instructions of `ask` and of a sleep in which the other hart does what it is asked.
-    fn counted(ask: impl Fn()) -> u64 {
-        let start = csr::read!("instret");
-        ask();
-        sleep();
-        csr::read!("instret") - start
-    }
-
-    /// Sleeps for [`RUN`] ticks.
-    fn sleep() {
+    fn sleep(ticks: u64) {
         csr::write!("sie", csr::TIMER);
-        sbi::set_timer(csr::read!("time") + RUN);
+        sbi::set_timer(csr::read!("time") + ticks);
         while csr::read!("sip") & csr::TIMER == 0 {
             wfi();
         }
@@ -136,7 +175,7 @@ mod guest {
             if me == 0 {
                 barrier.wait();
                 // Until the other hart waits.
-                sleep();
+                sleep(RUN);
                 work();
                 assert_eq!(LEFT.load(SeqCst), 0, "interrupts that were not answered");
             } else {
@@ -165,7 +204,7 @@ mod guest {
 
     const OVER: u64 = u64::MAX;
 
-    fn fences(name: &str, space: &Space, fence: impl Fn() -> sbi::Reply + Sync) {
+    fn fences(space: &Space, work: impl Fn(&Pair) + Sync) {
         let pair = Pair {
             round: AtomicU64::new(0),
             running: AtomicU64::new(0),
@@ -173,7 +212,7 @@ mod guest {
         harts::together(COUNT, |me| {
             space.activate(ASID);
             if me == 0 {
-                measure(name, 1, || pair.timed(&fence));
+                work(&pair);
                 pair.call(OVER);
             } else {
                 pair.run();
@@ -186,22 +225,22 @@ mod guest {
     impl Pair {
         fn call(&self, round: u64) {
             self.round.store(round, SeqCst);
-            send();
+            let reply = sbi::call(sbi::IPI, 0, [harts::mask(2), 0, 0, 0, 0, 0]);
+            assert_eq!(reply.error, 0);
         }
 
         /// The time of a fence that finds the other hart running.
-        fn timed(&self, fence: impl Fn() -> sbi::Reply) -> u64 {
+        fn timed(&self, fence: impl Fn()) -> u64 {
             loop {
                 let round = self.round.load(SeqCst) + 1;
                 self.call(round);
-                sleep();
+                sleep(RUN);
                 if self.running.load(SeqCst) != round {
                     continue;
                 }
                 let start = csr::read!("time");
-                let reply = fence();
+                fence();
                 let time = csr::read!("time") - start;
-                assert_eq!(reply.error, 0);
                 return time;
             }
         }

@@ -50,15 +50,30 @@ pub fn derail(socket: &Path, address: u64, times: usize, target: u64) -> Result<
     for time in 0..times {
         if time > 0 {
             // Over the instruction where the machine stands.
-            let stop = client.ask("s")?;
-            ensure!(
-                stop.starts_with('T') || stop.starts_with('S'),
-                "no step: {stop:?}"
-            );
+            client.step()?;
         }
         client.run_to(address)?;
     }
     client.write(PC, target)?;
+    client.detach()
+}
+
+/// Lets a machine that waits (`-S`) run until it reaches the first of two addresses, gives QEMU's monitor the
+/// commands `at_first`, and those of `at_second` when it reaches the second.
+///
+/// # Errors
+/// When QEMU does not answer as it should, or an address is not reached.
+pub fn between(
+    socket: &Path,
+    [first, second]: [u64; 2],
+    at_first: &[&str],
+    at_second: &[&str],
+) -> Result<()> {
+    let mut client = Client::connect(socket)?;
+    for (address, commands) in [(first, at_first), (second, at_second)] {
+        client.run_to(address)?;
+        commands.iter().try_for_each(|line| client.command(line))?;
+    }
     client.detach()
 }
 
@@ -93,6 +108,22 @@ impl Client {
             "the machine did not reach {address:#x}: {stop:?}"
         );
         self.expect_ok(&format!("z1,{address:x},4"))
+    }
+
+    /// Executes one instruction.
+    fn step(&mut self) -> Result<()> {
+        let stop = self.ask("s")?;
+        ensure!(
+            stop.starts_with('T') || stop.starts_with('S'),
+            "no step: {stop:?}"
+        );
+        Ok(())
+    }
+
+    /// Gives QEMU's monitor a command that says nothing (`qRcmd`).
+    fn command(&mut self, line: &str) -> Result<()> {
+        let hex: String = line.bytes().map(|byte| format!("{byte:02x}")).collect();
+        self.expect_ok(&format!("qRcmd,{hex}"))
     }
 
     /// The number of the register called `name`.
@@ -132,8 +163,11 @@ impl Client {
         self.expect_ok(&format!("P{register:x}={:016x}", value.swap_bytes()))
     }
 
+    /// Lets the machine go. It may end at once: the answer is not acknowledged.
     fn detach(mut self) -> Result<()> {
-        self.expect_ok("D")
+        self.stream.write_all(packet("D").as_bytes())?;
+        ensure!(self.receive()? == "OK", "QEMU's gdb server does not detach");
+        Ok(())
     }
 
     fn expect_ok(&mut self, request: &str) -> Result<()> {

@@ -33,7 +33,8 @@ pub struct Row {
     pub name: String,
     /// How it ran: `native`, `trap`, `trap-delegated`, `break-frame` or `break`.
     pub mode: &'static str,
-    /// Instructions of the whole machine, firmware and monitor among them; counted under `-icount`.
+    /// Instructions of the whole machine, firmware and monitor among them; counted under `-icount`, of
+    /// several harts in the log of QEMU.
     pub instructions: Option<f64>,
     /// Nanoseconds of the host's time.
     pub ns: Option<f64>,

@@ -1,6 +1,6 @@
 //! Runs guests in the ways that are compared, and reads what they measured.
 
-use super::gdb;
+use super::{gdb, log};
 use anyhow::{Context, Result, bail};
 use patchvisor::Mode;
 use patchvisor::guest::{self, Guest};
@@ -72,21 +72,8 @@ pub enum Clock {
 /// # Errors
 /// When it does not power off by itself.
 pub fn run(monitor: &Path, guest: &Guest, way: Way, clock: Clock) -> Result<Outcome> {
-    let what = || format!("{} in mode {}", guest.kernel.display(), way.name());
     let directory = tempfile::tempdir()?;
-    let mut machine = match way.mode() {
-        None => guest.native(),
-        Some(mode) => {
-            let mut guest = guest.clone();
-            guest.vm.mode = mode;
-            let bundle = directory.path().join("bundle");
-            std::fs::write(&bundle, guest.pack()?).context("writing the bundle")?;
-            guest::machine(monitor, &bundle)?.harts(guest.vm.vcpus)
-        }
-    }
-    .no_reboot()
-    // QEMU's own network has a timer that, with -icount, never lets a machine go on that was stopped.
-    .args(["-nic", "none"]);
+    let mut machine = machine(monitor, guest, way, directory.path())?;
     if clock == Clock::Instructions {
         machine = machine.icount(0);
     }
@@ -95,9 +82,44 @@ pub fn run(monitor: &Path, guest: &Guest, way: Way, clock: Clock) -> Result<Outc
         delegated(machine, &socket)
     } else {
         machine.spawn()?.wait(LIMIT)
+    };
+    let what = || name(guest, way);
+    ended(outcome.with_context(what)?).with_context(what)
+}
+
+/// Runs a guest with several harts to its end, and counts what it says it counts ([`log`]).
+///
+/// # Errors
+/// When it does not power off by itself, or the count fails.
+pub fn count(monitor: &Path, guest: &Guest, way: Way) -> Result<(Outcome, Measured)> {
+    let directory = tempfile::tempdir()?;
+    let machine = machine(monitor, guest, way, directory.path())?;
+    let counted = log::count(machine, &guest.kernel, directory.path(), LIMIT);
+    let (outcome, measured) = counted.with_context(|| name(guest, way))?;
+    let outcome = ended(outcome).with_context(|| name(guest, way))?;
+    Ok((outcome, measured))
+}
+
+fn name(guest: &Guest, way: Way) -> String {
+    format!("{} in mode {}", guest.kernel.display(), way.name())
+}
+
+/// The machine for a way; `directory` is for the files that it needs.
+fn machine(monitor: &Path, guest: &Guest, way: Way, directory: &Path) -> Result<Machine> {
+    let machine = match way.mode() {
+        None => guest.native(),
+        Some(mode) => {
+            let mut guest = guest.clone();
+            guest.vm.mode = mode;
+            let bundle = directory.join("bundle");
+            std::fs::write(&bundle, guest.pack()?).context("writing the bundle")?;
+            guest::machine(monitor, &bundle)?.harts(guest.vm.vcpus)
+        }
     }
-    .with_context(what)?;
-    ended(outcome).with_context(what)
+    .no_reboot()
+    // QEMU's own network has a timer that, with -icount, never lets a machine go on that was stopped.
+    .args(["-nic", "none"]);
+    Ok(machine)
 }
 
 /// The outcome, if the machine powered off by itself.

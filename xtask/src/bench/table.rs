@@ -13,7 +13,7 @@ pub fn render(report: &Report, served: &[(String, Stats)], targets: &[Target]) -
     });
     let times = grid(report, |name, way| report.row(name, way)?.ns);
     let mut text = format!(
-        "\nInstructions of the whole machine for one iteration (-icount shift=0), the guest's own \
+        "\nInstructions of the whole machine for one iteration (-icount shift=0; remote-: the log of QEMU), the guest's own \
          included:\n\n{instructions}\n\
          Nanoseconds for one iteration (no -icount):\n\n{times}\n\
          Ratios of these times:\n\n{}",
