@@ -11,11 +11,10 @@ mod guest {
     use guests::hostile::{self, Attack};
     use guests::random::Random;
     use guests::virtio::{
-        DEVICE_ID, INDIRECT, INTERRUPT_ACK, NEXT, QUEUE_NOTIFY, Registers, STATUS, WRITE, describe,
+        INDIRECT, INTERRUPT_ACK, NEXT, QUEUE_NOTIFY, Registers, STATUS, WRITE, describe,
     };
-    use guests::{code, memory};
+    use guests::{code, memory, start, tree};
 
-    const SLOTS: u64 = 8;
     /// Queues of a console with one more port, the most.
     const QUEUES: u64 = 6;
     const SIZE: u64 = 1 << 20;
@@ -27,25 +26,34 @@ mod guest {
     fn main() {
         let attack = Attack::new();
         let victim = memory::allocate(SIZE);
+        let slots = slots();
         attack.everywhere(|_| {
             let mut random = attack.random();
             hostile::watch();
             while attack.goes_on() {
                 let driver = Driver {
-                    registers: Registers::of_slot(random.below(SLOTS)),
+                    registers: Registers::of_slot(random.below(slots)),
                     victim,
                     attack: &attack,
                 };
-                if driver.registers.read(DEVICE_ID) == 0 {
-                    continue;
-                }
                 driver.act(&mut random);
             }
         });
-        for slot in 0..SLOTS {
+        for slot in 0..slots {
             Registers::of_slot(slot).write(STATUS, 0);
         }
         attack.survived();
+    }
+
+    /// How many devices there are; they are in the first slots.
+    fn slots() -> u64 {
+        let mut slots = 0;
+        tree::walk(start::device_tree(), |_, property, value, length| {
+            let is_slot =
+                tree::is(property, "compatible") && tree::lists(value, length, "virtio,mmio");
+            slots += u64::from(is_slot);
+        });
+        slots
     }
 
     struct Driver<'a> {
