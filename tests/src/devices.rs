@@ -39,9 +39,12 @@ for name in $(cat /modules/order); do
 done
 ";
 
+/// A statement, and what tells whether it is so.
+type Statement = (&'static str, fn() -> Result<()>);
+
 /// One trial for each statement.
 pub fn trials() -> Vec<Trial> {
-    let statements: [(&str, fn() -> Result<()>); 5] = [
+    let statements: [Statement; 5] = [
         (
             "the_switch_carries_what_is_sent_and_nothing_forged",
             network,
@@ -54,7 +57,7 @@ pub fn trials() -> Vec<Trial> {
         ("code_that_a_disk_replaces_is_what_runs", code_by_disk),
         ("a_disk_serves_while_the_first_cpu_is_away", hotplug),
     ];
-    let trial = |(name, test): (&str, fn() -> Result<()>)| {
+    let trial = |(name, test): Statement| {
         runner::trial(format!("devices::{name}"), move || beside_others(test))
     };
     statements.map(trial).into()

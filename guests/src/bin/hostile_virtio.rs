@@ -18,8 +18,9 @@ mod guest {
     /// Queues of a console with one more port, the most.
     const QUEUES: u64 = 6;
     const SIZE: u64 = 1 << 20;
-    /// Segments that are RAM are no longer, so that none goes over the end of what may be destroyed.
-    const LONGEST: u64 = SIZE / 4;
+    /// Segments that are RAM are no longer, so that none goes over the end of what may be destroyed, and
+    /// that what a console is given to print comes to an end.
+    const LONGEST: u64 = 8192;
     /// Entries of most queues.
     const ENTRIES: u64 = 64;
 
@@ -182,7 +183,7 @@ mod guest {
                 0 => random.of(&[0, u32::MAX, u32::MAX - 15, 1 << 31]),
                 1 => 1,
                 2 => random.below(LONGEST) as u32,
-                _ => 512 * random.below(16) as u32,
+                _ => 512 * random.below(8) as u32,
             };
             let next = match random.below(8) {
                 0 => random.next() as u16,
