@@ -46,4 +46,6 @@ pub mod start;
 #[cfg(target_os = "none")]
 pub mod tree;
 #[cfg(target_os = "none")]
+pub mod virtio;
+#[cfg(target_os = "none")]
 pub mod workers;

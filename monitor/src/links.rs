@@ -83,8 +83,18 @@ impl Links {
             }
             // Not locked meanwhile, and nobody else takes any: the machine's lock is held.
             for _ in 0..MOST / PIECE {
-                let next = port.bytes.lock().iter().take(PIECE).copied().collect::<Vec<_>>();
-                let taken = if next.is_empty() { 0 } else { take(index, &next) };
+                let next = port
+                    .bytes
+                    .lock()
+                    .iter()
+                    .take(PIECE)
+                    .copied()
+                    .collect::<Vec<_>>();
+                let taken = if next.is_empty() {
+                    0
+                } else {
+                    take(index, &next)
+                };
                 port.bytes.lock().drain(..taken);
                 if taken == 0 {
                     break;

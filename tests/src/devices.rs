@@ -3,7 +3,7 @@
 use crate::gpt;
 use crate::linux::last;
 use crate::runner;
-use crate::vms::{beside_others, board};
+use crate::vms::{beside_others, board, vm};
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use patchvisor::disk::{Content, Disk, images};
@@ -39,15 +39,25 @@ for name in $(cat /modules/order); do
 done
 ";
 
+/// A statement, and what tells whether it is so.
+type Statement = (&'static str, fn() -> Result<()>);
+
 /// One trial for each statement.
 pub fn trials() -> Vec<Trial> {
-    let statements: [(&str, fn() -> Result<()>); 4] = [
-        ("the_switch_carries_what_is_sent_and_nothing_forged", network),
+    let statements: [Statement; 5] = [
+        (
+            "the_switch_carries_what_is_sent_and_nothing_forged",
+            network,
+        ),
         ("partitions_of_one_disk_are_apart_through_a_reset", disks),
-        ("a_console_takes_input_and_ports_lead_where_they_should", consoles),
+        (
+            "a_console_takes_input_and_ports_lead_where_they_should",
+            consoles,
+        ),
+        ("code_that_a_disk_replaces_is_what_runs", code_by_disk),
         ("a_disk_serves_while_the_first_cpu_is_away", hotplug),
     ];
-    let trial = |(name, test): (&str, fn() -> Result<()>)| {
+    let trial = |(name, test): Statement| {
         runner::trial(format!("devices::{name}"), move || beside_others(test))
     };
     statements.map(trial).into()
@@ -257,7 +267,8 @@ fn disks() -> Result<()> {
 
 /// Types, talks by a port, and tells the log. The ports' names are under /sys.
 const TALKER: &str = "
-port() { for dir in /sys/class/virtio-ports/*; do [ $(cat $dir/name) = $1 ] && echo /dev/${dir##*/}; done; }
+port() { for dir in /sys/class/virtio-ports/*; do grep -qsx $1 $dir/name && echo /dev/${dir##*/}; done; }
+exec 0<> /dev/hvc0 1>&0 2>&0
 echo console $(cat /sys/class/tty/console/active)
 echo type
 read word
@@ -275,7 +286,7 @@ for n in 1 2; do head -c 32 /dev/hwrng | od -An -tx1 | tr -d '\\n' > /random$n; 
 cmp -s /random1 /random2 || echo random $(wc -c < /random1) $(cat /sys/class/misc/hw_random/rng_current)";
 
 const ANSWERER: &str = "
-port() { for dir in /sys/class/virtio-ports/*; do [ $(cat $dir/name) = $1 ] && echo /dev/${dir##*/}; done; }
+port() { for dir in /sys/class/virtio-ports/*; do grep -qsx $1 $dir/name && echo /dev/${dir##*/}; done; }
 exec 3<> $(port link)
 head -c 32768 <&3 > /data
 echo got $(sha256sum < /data)
@@ -295,14 +306,20 @@ fn consoles() -> Result<()> {
     }
     let (machine, _bundle) = board(&guests, Console::Prefixed, 2)?;
     let mut run = machine.entropy(true).spawn()?;
-    run.expect_from("talker", "type\n", LIMIT)
-        .or_else(|_| run.expect_from("talker", "type", LIMIT))?;
+    run.expect_from("talker", "type", LIMIT)?;
     run.send("sesame\n")?;
     let outcome = run.wait(LIMIT)?;
     must_say(
         &outcome,
         "talker",
-        &["console hvc0", "typed sesame", "sent", "back", "sum", "random 96 virtio"],
+        &[
+            "console hvc0",
+            "typed sesame",
+            "sent",
+            "back",
+            "sum",
+            "random 96 virtio",
+        ],
     )?;
     let (sent, got) = (
         told(&outcome, "talker", "sent"),
@@ -324,6 +341,28 @@ fn consoles() -> Result<()> {
     let is_logged = outcome.lines.iter().any(|line| line.text.contains(log));
     ensure!(is_logged, "no {log:?}; {}", last(&outcome));
     ensure!(outcome.success(), "no success; {}", last(&outcome));
+    Ok(())
+}
+
+/// A disk in the bundle, which the monitor reads, and one of the host, which reads by itself.
+fn code_by_disk() -> Result<()> {
+    let image = NamedTempFile::with_prefix("patchvisor-disk-")?;
+    image.as_file().set_len(MIB as u64)?;
+    let path = image.path().to_owned();
+    let packed = Content::Packed {
+        path: path.clone(),
+        changes: MIB as u64,
+    };
+    let partition = None;
+    for content in [packed, Content::Image { path, partition }] {
+        let mut guest = vm("disk", "dma_code", "")?;
+        guest.disks.push(Disk::new(content));
+        let guests = [guest];
+        let (machine, _bundle) = board(&guests, Console::Prefixed, 1)?;
+        let outcome = machine.disks(images(&guests)?).spawn()?.wait(LIMIT)?;
+        must_say(&outcome, "disk", &["dma_code: ok, 40 rounds"])?;
+        ensure!(outcome.success(), "no success; {}", last(&outcome));
+    }
     Ok(())
 }
 

@@ -30,8 +30,7 @@ pub fn write(image: &mut [u8], partitions: &[Range<usize>]) -> Result<()> {
         .map_err(|error| anyhow!("{error}"))?;
     for (index, part) in (0..).zip(partitions) {
         let bytes = part.start as u64..=part.end as u64 - 1;
-        let range =
-            LbaRangeInclusive::from_byte_range(bytes, size).context("no whole blocks")?;
+        let range = LbaRangeInclusive::from_byte_range(bytes, size).context("no whole blocks")?;
         *entries
             .get_partition_entry_mut(index)
             .context("too many partitions")? = GptPartitionEntry {
@@ -61,6 +60,7 @@ pub fn write(image: &mut [u8], partitions: &[Range<usize>]) -> Result<()> {
     disk.write_protective_mbr(&mut buffer).map_err(wrong)?;
     disk.write_primary_gpt_header(&header, &mut buffer)
         .map_err(wrong)?;
-    disk.write_gpt_partition_entry_array(&entries).map_err(wrong)?;
+    disk.write_gpt_partition_entry_array(&entries)
+        .map_err(wrong)?;
     Ok(())
 }

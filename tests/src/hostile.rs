@@ -5,10 +5,12 @@ use crate::programs::{self, Kind, Program};
 use crate::{artefacts, runner};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use patchvisor::Console;
+use patchvisor::disk::{Content, Disk, images};
 use patchvisor::guest::{self, Guest};
 use patchvisor::qemu::Outcome;
+use patchvisor::{Console, Net};
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 use tempfile::NamedTempFile;
 use xtask::hostile;
@@ -26,6 +28,8 @@ const GRACE: Duration = Duration::from_secs(60);
 const HEAD_START: u64 = 1;
 
 const WITNESS: &str = "witness";
+/// The attacker that has devices to attack with.
+const VIRTIO: &str = "hostile_virtio";
 
 /// One trial for each attacker and seed, and for all attackers at once.
 ///
@@ -93,14 +97,20 @@ struct Attack {
 impl Attack {
     fn run(&self) -> Result<()> {
         let mut guests = vec![machine(&self.witness, self.arguments(self.seconds))?];
+        let disk = disk()?;
         let longer = self.arguments(self.seconds + HEAD_START) + " wild=1";
         for attacker in &self.attackers {
             guests.push(machine(attacker, longer.clone())?);
+        }
+        for guest in guests.iter_mut().filter(|guest| guest.vm.name == VIRTIO) {
+            give_devices(guest, disk.path());
         }
         let mut bundle = NamedTempFile::new()?;
         bundle.write_all(&guest::pack(&guests, Console::Prefixed)?)?;
         let outcome = guest::machine(&artefacts::monitor()?, bundle.path())?
             .harts(2)
+            .disks(images(&guests)?)
+            .entropy(true)
             .no_reboot()
             .spawn()?
             .wait(Duration::from_secs(self.seconds) + GRACE)?;
@@ -133,6 +143,30 @@ fn machine(program: &Program, append: String) -> Result<Guest> {
     guest.vm.vcpus = program.harts;
     guest.vm.append = append;
     Ok(guest)
+}
+
+/// An image for the disks.
+fn disk() -> Result<NamedTempFile> {
+    let image = NamedTempFile::with_prefix("patchvisor-disk-")?;
+    image.as_file().set_len(4 * MIB)?;
+    Ok(image)
+}
+
+/// Gives a machine devices of all kinds: disks of both kinds, interfaces that reach each other.
+fn give_devices(guest: &mut Guest, image: &Path) {
+    let path = image.to_owned();
+    let packed = Content::Packed {
+        path: path.clone(),
+        changes: MIB,
+    };
+    let partition = None;
+    for content in [packed, Content::Image { path, partition }] {
+        guest.disks.push(Disk::new(content));
+    }
+    guest.vm.nets = vec![Net::default(); 2];
+    guest.vm.virtio_console = true;
+    guest.vm.ports = vec!["log".into()];
+    guest.vm.entropy = true;
 }
 
 /// The witness's rounds, if it came to its end and the monitor has nothing to complain of. The attackers

@@ -113,7 +113,7 @@ fn processor_time(run: &Run) -> Result<Duration> {
     Ok(Duration::from_millis(10 * (field(14)? + field(15)?)))
 }
 
-fn vm(name: &str, program: &str, append: &str) -> Result<Guest> {
+pub(crate) fn vm(name: &str, program: &str, append: &str) -> Result<Guest> {
     let mut guest = Guest::new(artefacts::guest(program)?);
     guest.vm.name = name.into();
     guest.vm.memory = 128 * MIB;
