@@ -141,9 +141,11 @@ static struct found requests(int disk, int op, int random, uint64_t size, int de
     return best;
 }
 
-/* Firmware stops the counter until somebody counts. */
+/* Firmware may have stopped the counter until somebody counts. */
 static void start_counter(void)
 {
+    if (instructions() != instructions())
+        return;
     struct perf_event_attr event = {
         .type = PERF_TYPE_HARDWARE, .size = sizeof event, .config = PERF_COUNT_HW_INSTRUCTIONS,
     };
