@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::mem::offset_of;
+use core::mem::{self, offset_of};
 
 use devices::host_tree::HostVirtio;
 use isa::address::HostPhys;
@@ -144,6 +144,8 @@ struct State {
     pieces: Vec<PieceState>,
     /// Nothing is asked of it any more.
     is_broken: bool,
+    /// The device wants a doorbell for what was started.
+    must_notify: bool,
 }
 
 /// A disk of the host.
@@ -202,6 +204,7 @@ impl HostDisk {
                 in_flight: (0..RING).map(|_| None).collect(),
                 pieces: Vec::new(),
                 is_broken: false,
+                must_notify: false,
             }),
         })
     }
@@ -221,7 +224,7 @@ impl HostDisk {
         (self.share * (request + HEAP_OF_FLIGHT)) as u64
     }
 
-    /// Starts a request of a piece. `sector` is one of the disk; it and the segments have been checked.
+    /// Starts a request of a piece; [`Self::notify`] is to follow. `sector` is one of the disk; it and the segments have been checked.
     pub fn submit(&self, piece: usize, ram: &GuestRam, sector: u64, request: Request) -> Submitted {
         let shape = &self.shape;
         let (kind, data, range) = match request.operation {
@@ -277,6 +280,11 @@ impl HostDisk {
         Submitted::InFlight
     }
 
+    /// Makes the device look at what was submitted.
+    pub fn notify(&self) {
+        self.state.lock().notify();
+    }
+
     /// Tells the owners of requests that have ended. The device's interrupt is for this.
     pub fn serve(&self) {
         let vms = self.state.lock().serve(self.number);
@@ -327,6 +335,7 @@ impl HostDisk {
         let frame = state.frame(request.frame);
         frame.set(IN, sector, (0, 0, 0));
         state.start(request);
+        state.notify();
         let mut status = None;
         let ended = wait_for(self.patience, || {
             status = state.pop().map(|(_, status)| status);
@@ -406,7 +415,12 @@ impl State {
         self.pieces[request.piece].taken += cost;
         self.in_flight[usize::from(head)] = Some(request);
         barrier();
-        if self.queue.should_notify() {
+        self.must_notify |= self.queue.should_notify();
+    }
+
+    /// Rings for what was started since the last time, if the device wants that.
+    fn notify(&mut self) {
+        if mem::take(&mut self.must_notify) && !self.is_broken {
             self.transport.notify(QUEUE);
         }
     }

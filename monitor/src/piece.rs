@@ -170,4 +170,8 @@ impl Disk for Piece {
         }
         self.disk.submit(self.index, &self.ram, sector, request)
     }
+
+    fn go(&mut self) {
+        self.disk.notify();
+    }
 }

@@ -365,6 +365,7 @@ impl Mmio<Block> {
             };
             self.begin(chain, disk, memory);
         }
+        disk.go();
         self.settle(QUEUE, memory);
         may_be_more
     }

@@ -93,4 +93,6 @@ pub trait Disk {
     fn most_zeroes(&self) -> u32;
     /// Starts a request. `memory` is for disks that copy by themselves, in this call alone.
     fn submit(&mut self, request: Request, memory: &mut dyn Memory) -> Submitted;
+    /// No more requests follow for now: a disk that collects them begins.
+    fn go(&mut self) {}
 }

@@ -5,6 +5,7 @@
 //! The load is `guests/linux/io.c`. Debian's `fio` is linked to the client libraries of Ceph, Gluster
 //! and NFS, and would make the initramfs a multiple of what it is.
 
+use super::echo::Server;
 use super::linux;
 use super::report::{Column, Exits, Io, Report, rounded};
 use super::run::{Clock, LIMIT, Measured, Way, ended, figures};
@@ -63,10 +64,9 @@ poweroff -f
 /// # Errors
 /// When a guest does not come to its end.
 pub fn measure(options: &Options, monitor: &Path, report: &mut Report) -> Result<()> {
-    let (disk, net) = (disk_names(), net_names());
-    let disk = chosen(options, &disk);
-    let net = chosen(options, &net);
-    if disk.is_empty() && net.is_empty() {
+    let disk = chosen(options, &disk_names());
+    let [guests, host] = ["guest", "host"].map(|far| chosen(options, &net_names(far)));
+    if disk.is_empty() && guests.is_empty() && host.is_empty() {
         return Ok(());
     }
     let directory = tempfile::tempdir()?;
@@ -89,8 +89,12 @@ pub fn measure(options: &Options, monitor: &Path, report: &mut Report) -> Result
             &[Clock::Time, Clock::Instructions],
         )?;
     }
-    if !net.is_empty() {
-        bench.rows(&net, report, |way, _| bench.two_guests(way), &[Clock::Time])?;
+    let once = &[Clock::Time];
+    if !guests.is_empty() {
+        bench.rows(&guests, report, |way, _| bench.two_guests(way), once)?;
+    }
+    if !host.is_empty() {
+        bench.rows(&host, report, |way, _| bench.host(way), once)?;
     }
     Ok(())
 }
@@ -110,9 +114,10 @@ fn disk_names() -> Vec<String> {
     names
 }
 
-fn net_names() -> Vec<String> {
-    ["guest-round-trip", "guest-stream-64k"]
-        .map(|name| format!("{NET_ROWS}{name}"))
+/// Those of the network to `far`.
+fn net_names(far: &str) -> Vec<String> {
+    ["round-trip", "stream-64k"]
+        .map(|what| format!("{NET_ROWS}{far}-{what}"))
         .to_vec()
 }
 
@@ -175,6 +180,10 @@ impl Bench<'_> {
         });
         for clock in runs {
             for (column, counts) in columns.iter_mut().zip(&mut counts) {
+                if clock == Clock::Instructions && column.way == Way::Trap {
+                    // It takes long, and `trap` is known from the privileged instructions.
+                    continue;
+                }
                 let (way, began) = (column.way, Instant::now());
                 let what = || format!("input and output in mode {}", way.name());
                 let given = run(way, clock).with_context(what)?;
@@ -234,6 +243,32 @@ impl Bench<'_> {
             // What waits for a disk must wait in real time.
             machine = machine.args(["-icount", "shift=0,sleep=on"]);
         }
+        given(&ended(machine.spawn()?.wait(LIMIT)?)?, None, way)
+    }
+
+    /// A guest asks the machine that measures, by way of QEMU's user network.
+    fn host(&self, way: Way) -> Result<Given> {
+        let server = Server::start()?;
+        let mut guest = self.guest.clone();
+        guest.vm.mode = way.mode().unwrap_or_default();
+        guest.vm.append = format!(
+            "console=ttyS0 quiet -- 10.0.2.15 ask host 10.0.2.2 {} {}",
+            server.port,
+            self.span()
+        );
+        guest.vm.nets = vec![Net {
+            mac: None,
+            uplink: true,
+        }];
+        let machine = System::new(guest)?;
+        let host = if way.mode().is_some() {
+            Host::Patchvisor
+        } else {
+            Host::Native
+        };
+        let machine = machine
+            .machine(host, || Ok(self.monitor.to_owned()))?
+            .no_reboot();
         given(&ended(machine.spawn()?.wait(LIMIT)?)?, None, way)
     }
 

@@ -6,6 +6,7 @@
 //! the time, and under QEMU's `-icount` for the number of instructions.
 
 pub mod counts;
+mod echo;
 pub mod gdb;
 mod io;
 mod linux;

@@ -25,6 +25,9 @@ pub fn render(report: &Report, served: &[(String, Stats)], targets: &[Target]) -
             speed_ups(report)
         ));
     }
+    if report.rows.iter().any(|row| row.io.is_some()) {
+        text.push_str(&format!("\nInput and output:\n\n{}", io(report)));
+    }
     for (what, stats) in served {
         text.push_str(&format!(
             "\n{what} by break patch: {} sites, {} routines, {} privileged instructions:\n\n{}",
@@ -88,6 +91,37 @@ fn speed_ups(report: &Report) -> String {
             found.mode.to_owned(),
             found.workers.to_string(),
             figure(found.speed_up),
+        ]);
+    }
+    align(&rows)
+}
+
+/// One row for each thing and mode.
+fn io(report: &Report) -> String {
+    let titles = ["mode", "MiB/s", "in a second", "of native"];
+    let titles = titles
+        .into_iter()
+        .chain(["accesses/request", "exits/request", "by patch"]);
+    let mut rows = vec![
+        std::iter::once("")
+            .chain(titles)
+            .map(str::to_owned)
+            .collect(),
+    ];
+    let or_dash = |value: Option<f64>| value.map_or("-".to_owned(), figure);
+    for row in &report.rows {
+        let Some(io) = row.io else { continue };
+        rows.push(vec![
+            row.name.clone(),
+            row.mode.to_owned(),
+            or_dash(io.mib_s),
+            figure(io.iops),
+            or_dash(row.vs_native.map(|ratio| 1.0 / ratio)),
+            or_dash(io.exits.map(|exits| exits.accesses_per_request)),
+            or_dash(io.exits.map(|exits| exits.exits_per_request)),
+            io.exits.map_or("-".to_owned(), |exits| {
+                percent(exits.device_accesses_patched)
+            }),
         ]);
     }
     align(&rows)

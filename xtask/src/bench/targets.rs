@@ -21,9 +21,13 @@ const EQUAL_NS: f64 = 2.0;
 const SPEED_UP: f64 = 1.0;
 const NATIVE_SPEED_UP: f64 = 1.5;
 
-/// Measurements of several harts, by how their names begin. What the host's scheduler does to them
-/// is more than the modes differ.
-const SEVERAL_HARTS: [&str; 2] = ["remote-", "linux-parallel-"];
+/// Measurements of several harts, or that wait for QEMU's other threads, by how their names begin. What
+/// the host's scheduler does to them is more than the modes differ.
+const SEVERAL_THREADS: [&str; 3] = ["remote-", "linux-parallel-", "io-"];
+/// The share of its native throughput that a disk has with patches, for large requests that wait in line.
+const DISK_THROUGHPUT: f64 = 0.8;
+const DISK_ROWS: &str = "io-disk-";
+const LARGE_AND_DEEP: &str = "-128k-32";
 /// Measurements that no mode may change.
 const UNPRIVILEGED_ROWS: [&str; 2] = ["linux-copy-64k", "linux-integer-loop-1000"];
 
@@ -85,6 +89,13 @@ pub fn targets(report: &Report, served: &[(String, Stats)]) -> Vec<Target> {
             targets.push(Target::at_most(what, ratio, UNPRIVILEGED));
         }
     }
+    let is_disk = |name: &&str| name.starts_with(DISK_ROWS) && name.ends_with(LARGE_AND_DEEP);
+    for name in report.names().into_iter().filter(is_disk) {
+        if let Some(ratio) = ratio(name, Way::Native, Way::Break) {
+            let what = format!("{name}: throughput with patches / native throughput");
+            targets.push(Target::at_least(what, ratio, DISK_THROUGHPUT));
+        }
+    }
     for (what, stats) in served {
         let what = format!("{what}: share of privileged instructions served by patches");
         targets.push(Target::at_least(what, stats.patched_share(), PATCHED_SHARE));
@@ -109,7 +120,7 @@ fn speed_up(report: &Report) -> Option<Target> {
 fn slower(report: &Report) -> Option<Target> {
     let mut compared = 0;
     let mut found = Vec::new();
-    let several = |name: &str| SEVERAL_HARTS.iter().any(|start| name.starts_with(start));
+    let several = |name: &str| SEVERAL_THREADS.iter().any(|start| name.starts_with(start));
     for name in report.names().into_iter().filter(|name| !several(name)) {
         let time = |way| report.row(name, way).and_then(|row| row.ns);
         let (Some(patched), Some(trapped)) = (time(Way::Break), time(Way::Trap)) else {
@@ -172,6 +183,17 @@ mod tests {
             verdicts(&report("linux-copy-64k", &ways))
         };
         assert_eq!((run(103.0), run(104.0)), (vec![true], vec![false]));
+    }
+
+    #[test]
+    fn a_disk_has_four_fifths_of_its_native_throughput() {
+        let run = |name, native, patched| {
+            let ways = [(Way::Native, native, 1.0), (Way::Break, patched, 1.0)];
+            verdicts(&report(name, &ways))
+        };
+        assert_eq!(run("io-disk-read-random-128k-32", 80.0, 100.0), [true]);
+        assert_eq!(run("io-disk-read-random-128k-32", 79.0, 100.0), [false]);
+        assert!(run("io-disk-read-random-4k-32", 10.0, 100.0).is_empty());
     }
 
     #[test]
