@@ -14,6 +14,7 @@ pub mod bad_input;
 pub mod boards;
 pub mod counts;
 pub mod debian;
+pub mod disks;
 pub mod faults;
 pub mod hostile;
 pub mod kernels;

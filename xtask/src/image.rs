@@ -53,7 +53,8 @@ const TOOLS_EDITION: u32 = 1;
 
 /// What the machine that installs needs to reach its disk, in the order of loading.
 pub const DISK_MODULES: &[&str] = &["drivers/virtio/virtio_mmio", "drivers/block/virtio_blk"];
-const EXT4_MODULES: &[&str] = &[
+/// What it needs besides for its file system, after those.
+pub const EXT4_MODULES: &[&str] = &[
     "lib/crc16",
     "fs/mbcache",
     "fs/jbd2/jbd2",
@@ -300,7 +301,7 @@ pub fn check_file_system(disk: &Path) -> Result<()> {
 }
 
 /// A tool for administrators, which not everyone has in the path.
-fn tool(name: &str) -> Command {
+pub fn tool(name: &str) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     let path = std::env::join_paths(std::env::split_paths(&path).chain(more));
@@ -312,7 +313,10 @@ fn tool(name: &str) -> Command {
 }
 
 /// Runs a command; returns what it printed.
-fn run(command: &mut Command) -> Result<String> {
+///
+/// # Errors
+/// When it cannot be started or fails; then with all that it said.
+pub fn run(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
         .output()
