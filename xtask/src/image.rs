@@ -47,7 +47,8 @@ const PACKAGES: &[&str] = &[
 
 /// What tests of disks and of load run. With their libraries they are half of what is downloaded, so
 /// they have a disk of their own, where they are unpacked and never installed.
-const TOOLS: &[&str] = &["fio", "stress-ng"];
+/// base-files has the directories that `chroot` counts on.
+const TOOLS: &[&str] = &["base-files", "fio", "stress-ng"];
 /// Counts up whenever the tools' disk changes.
 const TOOLS_EDITION: u32 = 1;
 
