@@ -15,6 +15,7 @@ pub mod boards;
 pub mod counts;
 pub mod debian;
 pub mod devices;
+pub mod disks;
 pub mod faults;
 pub mod gpt;
 pub mod hostile;

@@ -15,10 +15,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Counts up whenever the image's making changes: images of other editions are not used.
-const EDITION: u32 = 1;
+const EDITION: u32 = 2;
 /// Size of the disk; what is free takes no room on this machine.
 const SIZE: &str = "2G";
-/// Longest that installing may take; it takes some 13 minutes of processor time.
+/// Longest that installing may take, on a machine that is busy otherwise too.
 const LIMIT: Duration = Duration::from_secs(3600);
 
 /// What is installed beyond Debian's essential packages.
@@ -28,7 +28,6 @@ const PACKAGES: &[&str] = &[
     "dbus",
     "e2fsprogs",
     "fdisk",
-    "fio",
     "initramfs-tools",
     "iproute2",
     "iputils-ping",
@@ -38,16 +37,25 @@ const PACKAGES: &[&str] = &[
     "login",
     "netbase",
     "passwd",
-    "stress-ng",
     "systemd-sysv",
     "udev",
     "util-linux",
     "wget",
+    // The initramfs is compressed with it if it is there, and otherwise slowly.
+    "zstd",
 ];
+
+/// What tests of disks and of load run. With their libraries they are half of what is downloaded, so
+/// they have a disk of their own, where they are unpacked and never installed.
+/// base-files has the directories that `chroot` counts on.
+const TOOLS: &[&str] = &["base-files", "fio", "stress-ng"];
+/// Counts up whenever the tools' disk changes.
+const TOOLS_EDITION: u32 = 1;
 
 /// What the machine that installs needs to reach its disk, in the order of loading.
 pub const DISK_MODULES: &[&str] = &["drivers/virtio/virtio_mmio", "drivers/block/virtio_blk"];
-const EXT4_MODULES: &[&str] = &[
+/// What it needs besides for its file system, after those.
+pub const EXT4_MODULES: &[&str] = &[
     "lib/crc16",
     "fs/mbcache",
     "fs/jbd2/jbd2",
@@ -92,46 +100,85 @@ pub fn copy_disk(from: &Path, to: &Path) -> Result<()> {
 /// When a tool is missing and cannot be installed, a package cannot be had, or installing fails.
 pub fn debian() -> Result<Image> {
     let cache = paths::cache()?;
-    let parent = cache.join("debian").join(Suite::Trixie.name());
-    let place = parent.join(format!("system-{EDITION}"));
+    let place = cache.join("debian").join(Suite::Trixie.name());
+    let place = place.join(format!("system-{EDITION}"));
     let image = Image::in_directory(&place);
     if place.is_dir() {
         return Ok(image);
     }
-    setup::ensure_for_images()?;
     // These take the lock themselves.
+    setup::ensure_for_images()?;
     let parts = (fetch::kernel(Suite::Trixie)?, fetch::busybox()?);
+    once(&place, "the disk image of Debian", |directory| {
+        make(directory, &parts.0, &parts.1)
+    })?;
+    Ok(image)
+}
+
+/// A disk with an ext4 file system labelled `tools`, for mounting and `chroot`: fio and stress-ng;
+/// made if it is not there.
+///
+/// # Errors
+/// Those of [`debian`].
+pub fn tools() -> Result<PathBuf> {
+    let cache = paths::cache()?;
+    let place = cache.join("debian").join(Suite::Trixie.name());
+    let place = place.join(format!("tools-{TOOLS_EDITION}"));
+    if !place.is_dir() {
+        setup::ensure_for_images()?;
+        once(&place, "the disk of tools of Debian", |directory| {
+            unpack(directory, "tools", &TOOLS.join(","))
+        })?;
+    }
+    Ok(place.join("disk.img"))
+}
+
+/// Makes a directory of the cache with what `make` puts into it: whole, or not at all.
+fn once(place: &Path, what: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let cache = paths::cache()?;
+    let parent = place.parent().context("the cache has no parent")?;
+    std::fs::create_dir_all(parent)?;
+    // Another run may be making it: wait for that, then look again.
     let lock = fetch::lock(&cache)?;
     if !place.is_dir() {
         say(&format!(
-            "the disk image of Debian {} is not in {}: making it; some 230 MB are downloaded",
+            "{what} {} is not in {}: making it",
             Suite::Trixie.name(),
             cache.display()
         ));
         let began = Instant::now();
-        let unfinished = tempfile::tempdir_in(&parent)?;
-        make(unfinished.path(), &parts.0, &parts.1)?;
-        std::fs::rename(unfinished.path(), &place)
+        let unfinished = tempfile::tempdir_in(parent)?;
+        make(unfinished.path())?;
+        std::fs::rename(unfinished.path(), place)
             .with_context(|| format!("moving {} to its place", place.display()))?;
         // It has moved away: there is nothing left to remove.
         let _ = unfinished.keep();
-        say(&format!("the disk image took {}", seconds(began.elapsed())));
+        say(&format!("{what} took {}", seconds(began.elapsed())));
     }
     drop(lock);
-    Ok(image)
+    Ok(())
 }
 
-fn make(directory: &Path, kernel: &fetch::Kernel, busybox: &Path) -> Result<()> {
+/// Makes `disk.img` with packages and what they depend on, unpacked.
+fn unpack(directory: &Path, label: &str, packages: &str) -> Result<()> {
     let image = Image::in_directory(directory);
     let tree = directory.join("tree");
     let script = directory.join("tree.sh");
     std::fs::write(&script, include_str!("image/tree.sh"))?;
     let mut command = tool("fakeroot");
     command.arg("sh").arg(&script).arg(&tree).arg(&image.disk);
-    command.args([SIZE, &fetch::source(Suite::Trixie)?, &PACKAGES.join(",")]);
+    command.args([SIZE, label, &fetch::source(Suite::Trixie)?, packages]);
     step("downloading and unpacking Debian", &mut command)?;
     std::fs::remove_dir_all(&tree).context("removing the unpacked packages")?;
     std::fs::remove_file(&script)?;
+    Ok(())
+}
+
+fn make(directory: &Path, kernel: &fetch::Kernel, busybox: &Path) -> Result<()> {
+    let image = Image::in_directory(directory);
+    // mmdebstrap takes a list that begins with a pattern as one pattern.
+    let packages = PACKAGES.join(",") + ",?essential";
+    unpack(directory, "debian", &packages)?;
 
     let initrd = directory.join("install.img");
     std::fs::write(&initrd, installer(kernel, busybox)?)?;
@@ -255,7 +302,7 @@ pub fn check_file_system(disk: &Path) -> Result<()> {
 }
 
 /// A tool for administrators, which not everyone has in the path.
-fn tool(name: &str) -> Command {
+pub fn tool(name: &str) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     let path = std::env::join_paths(std::env::split_paths(&path).chain(more));
@@ -267,7 +314,10 @@ fn tool(name: &str) -> Command {
 }
 
 /// Runs a command; returns what it printed.
-fn run(command: &mut Command) -> Result<String> {
+///
+/// # Errors
+/// When it cannot be started or fails; then with all that it said.
+pub fn run(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
         .output()

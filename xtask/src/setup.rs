@@ -5,7 +5,7 @@
 
 use crate::build::{self, Toolchain};
 use crate::progress::{say, step};
-use crate::{mirror, paths};
+use crate::{fetch, mirror, paths};
 use anyhow::{Context, Result, bail};
 use patchvisor::qemu;
 use std::path::{Path, PathBuf};
@@ -82,6 +82,11 @@ const IMAGE_NEEDS: &[Need] = &[
                 .all(|tool| Path::new("/usr/sbin").join(tool).is_file() || found(tool))
         },
     },
+    Need {
+        packages: &["fdisk"],
+        why: "makes the partition tables of disk images",
+        present: || Path::new("/usr/sbin/sfdisk").is_file() || found("sfdisk"),
+    },
 ];
 
 fn qemu_is_present() -> bool {
@@ -118,12 +123,23 @@ pub fn ensure_for_images() -> Result<()> {
 }
 
 fn ensure_all(needs: &[Need]) -> Result<()> {
-    let missing: Vec<_> = needs.iter().filter(|need| !(need.present)()).collect();
+    let missing = || -> Vec<_> { needs.iter().filter(|need| !(need.present)()).collect() };
+    if missing().is_empty() {
+        return Ok(());
+    }
+    // Another run, or another test of this one, may be installing them.
+    let lock = fetch::lock(&paths::cache()?)?;
+    install_all(&missing())?;
+    drop(lock);
+    Ok(())
+}
+
+fn install_all(missing: &[&Need]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
     say("These Debian packages are missing:");
-    for need in &missing {
+    for need in missing {
         say(&format!("  {}: {}", need.packages.join(" "), need.why));
     }
     let packages: Vec<_> = missing

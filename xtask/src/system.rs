@@ -75,17 +75,29 @@ impl System {
         let mut system = Self::new(guest)?;
         let copy = system.directory.path().join("debian.img");
         image::copy_disk(disk, &copy)?;
-        system.add(copy);
+        system.add(copy, false);
         Ok(system)
     }
 
-    fn add(&mut self, path: PathBuf) {
+    fn add(&mut self, path: PathBuf, read_only: bool) {
         let content = Content::Image {
             path: path.clone(),
             partition: None,
         };
-        self.guest.disks.push(Disk::new(content));
+        self.guest.disks.push(Disk {
+            read_only,
+            ..Disk::new(content)
+        });
         self.images.push(path);
+    }
+
+    /// Adds the disk of [`image::tools`], for reading.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn tools(mut self) -> Result<Self> {
+        self.add(image::tools()?, true);
+        Ok(self)
     }
 
     /// Adds an empty disk of so many bytes.
@@ -96,7 +108,7 @@ impl System {
         let path = self.directory.path();
         let path = path.join(format!("disk{}.img", self.images.len()));
         std::fs::File::create(&path)?.set_len(size)?;
-        self.add(path);
+        self.add(path, false);
         Ok(self)
     }
 

@@ -6,17 +6,21 @@ export LC_ALL=C.UTF-8 HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin
 # There is nobody to start services for.
 printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
+# The initramfs takes the checker of the root's file system along, if it knows which that is.
+echo 'LABEL=debian / ext4 errors=remount-ro 0 1' > /etc/fstab
 cd /var/cache/apt/archives
 # Others look up users and groups. The dependencies are all there, but not yet configured.
 dpkg --force-unsafe-io --force-depends --install base-passwd_*.deb
-dpkg --force-unsafe-io --force-depends --install *.deb
+# The kernel's package would make the initramfs, and the trigger of initramfs-tools again.
+INITRD=No dpkg --force-unsafe-io --force-depends --install *.deb
 test -z "$(dpkg --audit)"
 apt-get clean
 rm /usr/sbin/policy-rc.d
+echo "making the initramfs"
+update-initramfs -c -k all
 
 echo debian > /etc/hostname
 printf '127.0.0.1 localhost\n127.0.1.1 debian\n' > /etc/hosts
-echo 'LABEL=debian / ext4 errors=remount-ro 0 1' > /etc/fstab
 # QEMU's user network answers here.
 echo 'nameserver 10.0.2.3' > /etc/resolv.conf
 cat > /etc/systemd/network/ether.network << END
@@ -32,4 +36,11 @@ systemctl enable systemd-networkd.service
 # A machine without a network is not one that fails.
 systemctl disable systemd-networkd-wait-online.service
 passwd --delete root
+# What the first boot after an installation does, and every first boot of a copy would do again.
+echo "doing the work of the first boot"
+ldconfig
+journalctl --update-catalog
+systemd-hwdb update
+systemd-sysusers
+/usr/lib/systemd/systemd-update-done
 sync
