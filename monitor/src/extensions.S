@@ -1,5 +1,6 @@
 # Saving and loading the registers of the F, D and V extensions: a0 = memory.
 
+.section .text.extensions, "ax"
 .option push
 .option arch, +d
 .globl save_float
