@@ -61,9 +61,19 @@ pub struct Options {
     /// Measure only that whose name contains this
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
+    /// Measure disks and networks too, which takes minutes; so does a filter that begins with io-
+    #[arg(long)]
+    io: bool,
     /// Fail if a target is missed
     #[arg(long)]
     check: bool,
+}
+
+impl Options {
+    fn measures_io(&self) -> bool {
+        let named = |name: &String| name.starts_with("io-");
+        self.io || self.filter.as_ref().is_some_and(named)
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -73,6 +83,7 @@ Examples:
   cargo xtask bench
   cargo xtask bench --quick --check
   cargo xtask bench --filter sstatus
+  cargo xtask bench --filter io-disk-read
   cargo xtask bench --filter linux --json | jq '.rows[] | select(.mode == \"break\")'";
 
 /// Measures and reports.
@@ -105,7 +116,9 @@ pub fn bench(options: &Options) -> Result<()> {
     let mut parallel = guest.clone();
     parallel.vm.vcpus = SMP_HARTS;
     linux(options, &monitor, &parallel, &SMP_WAYS, &mut report)?;
-    io::measure(options, &monitor, &mut report)?;
+    if options.measures_io() {
+        io::measure(options, &monitor, &mut report)?;
+    }
     report.find_speed_ups();
     let all = options.filter.is_none();
     let served = if all && (!options.json || options.check) {
