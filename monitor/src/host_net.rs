@@ -17,7 +17,6 @@ use super::dma::HostMemory;
 use super::host_virtio::{EVENT_INDEX, Transport, barrier, negotiate};
 use super::window;
 
-const MAC: u64 = 1 << 5;
 const RECEIVE: u16 = 0;
 const TRANSMIT: u16 = 1;
 
@@ -54,8 +53,6 @@ struct State {
 pub struct HostNet {
     /// Its source at the interrupt controller.
     pub interrupt: u32,
-    /// Its address, if it says.
-    pub mac: Option<[u8; 6]>,
     state: Mutex<State>,
     listener: Once<fn(&[u8])>,
 }
@@ -66,11 +63,7 @@ impl HostNet {
         let interrupt = device
             .interrupt
             .ok_or("it has no interrupt that arrives here")?;
-        let features = negotiate(&mut transport, MAC | EVENT_INDEX)?;
-        let mac = match features & MAC {
-            0 => None,
-            _ => transport.read_config_space(0).ok(),
-        };
+        let features = negotiate(&mut transport, EVENT_INDEX)?;
         let header = if transport.requires_legacy_layout() {
             10
         } else {
@@ -92,7 +85,6 @@ impl HostNet {
         state.notify(RECEIVE);
         Ok(Self {
             interrupt,
-            mac,
             state: Mutex::new(state),
             listener: Once::new(),
         })

@@ -48,7 +48,8 @@ impl Linux {
     /// # Errors
     /// When the parts cannot be had.
     pub fn script(suite: Suite, script: &str, files: Files) -> Result<Self> {
-        let init = format!("{PROLOGUE}echo {BEGIN}\n{script}\necho {END}\npoweroff -f\n");
+        // What the console has not sent yet when the power goes is lost.
+        let init = format!("{PROLOGUE}echo {BEGIN}\n{script}\necho {END}\nsleep 1\npoweroff -f\n");
         Self::new(suite, &init, files)
     }
 
