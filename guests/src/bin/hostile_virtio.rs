@@ -95,7 +95,7 @@ mod guest {
                 code!("lbu a0, 0(a1)"),
                 code!("amoadd.w a0, a0, (a1)"),
             ];
-            let mut context = random.of(&pieces).supervisor();
+            let context = random.of(&pieces).supervisor();
             let at = self.registers.0 + random.below(0x200);
             hostile::run(&mut context.with(11, at).with(10, random.next()));
         }
