@@ -58,24 +58,19 @@ impl Machine {
             system::get().clock.show(&mut self.board);
         }
         let slot = self.find_slot(address, access.width);
-        let request = if let Some((slot, offset)) = slot {
-            if let Some(Instruction::Load(_)) = instruction {
-                let value = self.load_slot(slot, offset, access.width);
-                vcpu.block
-                    .hart
-                    .set_register(access.register, extend(value, &access));
-            } else {
-                let value = vcpu.block.hart.x[access.register.index()];
-                self.store_slot(vcpu, slot, offset, access.width, value);
-            }
-            Request::None
-        } else if let Some(Instruction::Load(_)) = instruction {
-            let Ok(value) = self.board.read(address, access.width) else {
-                return false;
+        let request = if let Some(Instruction::Load(_)) = instruction {
+            let value = match slot {
+                Some((slot, offset)) => Ok(self.load_slot(slot, offset, access.width)),
+                None => self.board.read(address, access.width),
             };
+            let Ok(value) = value else { return false };
             vcpu.block
                 .hart
                 .set_register(access.register, extend(value, &access));
+            Request::None
+        } else if let Some((slot, offset)) = slot {
+            let value = vcpu.block.hart.x[access.register.index()];
+            self.store_slot(vcpu, slot, offset, access.width, value);
             Request::None
         } else {
             let value = vcpu.block.hart.x[access.register.index()];

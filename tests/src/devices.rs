@@ -1,7 +1,7 @@
 //! Virtio devices of VMs: Linux guests beside each other, with disks, network, consoles and entropy.
 
 use crate::gpt;
-use crate::linux::last;
+use crate::linux::{POWER_OFF, WITH_MODULES, last};
 use crate::runner;
 use crate::vms::{beside_others, board, vm};
 use anyhow::{Result, ensure};
@@ -28,16 +28,6 @@ const MODULES: &[&str] = &[
     "drivers/net/virtio_net",
     "drivers/char/hw_random/virtio-rng",
 ];
-
-const PROLOGUE: &str = "#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-for name in $(cat /modules/order); do
-    xzcat /modules/$name.ko.xz > /modules/$name.ko && insmod /modules/$name.ko
-done
-";
 
 /// A statement, and what tells whether it is so.
 type Statement = (&'static str, fn() -> Result<()>);
@@ -66,7 +56,7 @@ pub fn trials() -> Vec<Trial> {
 /// A Linux that runs a script, and the file of its initramfs.
 fn linux(name: &str, script: &str) -> Result<(Guest, NamedTempFile)> {
     let kernel = fetch::kernel(Suite::Trixie)?;
-    let init = format!("{PROLOGUE}{script}\npoweroff -f\n");
+    let init = format!("{WITH_MODULES}{script}\n{POWER_OFF}");
     let mut archive = Initramfs::with_busybox(&fetch::busybox()?, &init)?;
     add_modules(&mut archive, &kernel, MODULES)?;
     let file = NamedTempFile::with_prefix("patchvisor-initrd-")?;

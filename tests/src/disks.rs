@@ -1,6 +1,6 @@
 //! Disks of every kind but a whole image: a partition, a file of the bundle, what may not be written.
 
-use crate::linux::LIMIT;
+use crate::linux::{LIMIT, POWER_OFF, WITH_MODULES};
 use crate::{artefacts, runner};
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
@@ -20,16 +20,8 @@ use xtask::setup;
 const MIB: u64 = 1 << 20;
 const SECTOR: u64 = 512;
 
-/// Finds its disk by the serial, does what the test says, and says whether all of it succeeded.
-const PROLOGUE: &str = "#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-for name in $(cat /modules/order); do
-    xzcat /modules/$name.ko.xz > /modules/$name.ko && insmod /modules/$name.ko
-done
-sysfs=$(dirname $(grep -lx 'a serial' /sys/block/*/serial))
+/// Finds the disk by its serial.
+const FIND: &str = "sysfs=$(dirname $(grep -lx 'a serial' /sys/block/*/serial))
 disk=/dev/$(basename $sysfs)
 ";
 
@@ -48,7 +40,8 @@ pub fn trials() -> Vec<Trial> {
 /// Runs a script with one disk, whose serial is `a serial`. All its commands must succeed.
 fn run(content: Content, read_only: bool, script: &str) -> Result<()> {
     let kernel = fetch::kernel(Suite::Trixie)?;
-    let init = format!("{PROLOGUE}(set -ex\n{script}\n) && echo TEST:passed\npoweroff -f\n");
+    let init =
+        format!("{WITH_MODULES}{FIND}(set -ex\n{script}\n) && echo TEST:passed\n{POWER_OFF}");
     let mut archive = Initramfs::with_busybox(&fetch::busybox()?, &init)?;
     add_modules(
         &mut archive,

@@ -34,6 +34,20 @@ mount -t tmpfs tmpfs /tmp
 mount -t tracefs tracefs /sys/kernel/tracing
 ";
 
+/// How the scripts of small guests begin whose initramfs has modules: all of these are loaded.
+pub const WITH_MODULES: &str = "#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+for name in $(cat /modules/order); do
+    xzcat /modules/$name.ko.xz > /modules/$name.ko && insmod /modules/$name.ko
+done
+";
+
+/// How they end. What the console has not sent yet when the power goes is lost.
+pub const POWER_OFF: &str = "sleep 1\npoweroff -f\n";
+
 /// An initramfs in a file, and what boots with it.
 #[derive(Debug)]
 pub struct Linux {
@@ -48,8 +62,7 @@ impl Linux {
     /// # Errors
     /// When the parts cannot be had.
     pub fn script(suite: Suite, script: &str, files: Files) -> Result<Self> {
-        // What the console has not sent yet when the power goes is lost.
-        let init = format!("{PROLOGUE}echo {BEGIN}\n{script}\necho {END}\nsleep 1\npoweroff -f\n");
+        let init = format!("{PROLOGUE}echo {BEGIN}\n{script}\necho {END}\n{POWER_OFF}");
         Self::new(suite, &init, files)
     }
 
