@@ -77,7 +77,7 @@ impl Machine {
                 vcpu.block.hart.set_pending(source, true);
             }
         }
-        if vcpu.index == 0 || self.board_changed {
+        if requests & LOOK != 0 || self.board_changed {
             self.offer_input();
         }
         if requests & LOOK != 0 && !self.slots.is_empty() {

@@ -14,6 +14,7 @@ use devices::host_tree::HostVirtio;
 use isa::address::HostPhys;
 use spin::Mutex;
 use virtio::disk::SECTOR;
+use virtio::queue::EXPECTED;
 use virtio::{Operation, Request, Status, Submitted};
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::{DeviceStatus, Transport as _};
@@ -220,7 +221,8 @@ impl HostDisk {
     pub fn heap_of_piece(&self) -> u64 {
         // A segment is remembered in 16 bytes, here and by the guest's device, and told to the host's in
         // as many.
-        let request = size_of::<InFlight>() + 3 * 16 * (self.shape.segments as usize + ENDS);
+        let segments = (self.shape.segments as usize + ENDS).max(EXPECTED);
+        let request = size_of::<InFlight>() + 3 * 16 * segments;
         (self.share * (request + HEAP_OF_FLIGHT)) as u64
     }
 
@@ -256,7 +258,8 @@ impl HostDisk {
             return Submitted::Busy(request);
         }
         let host = |at: isa::address::GuestPhys| ram.host_base().add(at.0 - ram.base.0);
-        let segments = request.segments.iter().filter(|segment| segment.size > 0);
+        let segments = request.segments.into_iter();
+        let segments = segments.filter(|segment| segment.size > 0);
         let request = InFlight {
             piece,
             token: request.token,
@@ -508,9 +511,10 @@ impl InFlight {
         // SAFETY: as before.
         let write =
             |to: HostPhys, size: usize| unsafe { core::slice::from_raw_parts_mut(at(to), size) };
-        let mut inputs = alloc::vec![read(frame.0, HEADER)];
-        let mut outputs = Vec::new();
+        let room = self.segments.len() + ENDS;
+        let (mut inputs, mut outputs) = (Vec::with_capacity(room), Vec::with_capacity(room));
         let segments = self.segments.iter().map(|&(at, size)| (at, size as usize));
+        inputs.push(read(frame.0, HEADER));
         match self.data {
             Data::None => {}
             Data::Range => inputs.push(read(frame.0.add(offset_of!(Frame, range) as u64), RANGE)),

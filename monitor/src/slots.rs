@@ -39,7 +39,7 @@ enum Device {
 /// A slot that has a device.
 pub struct Slot {
     device: Device,
-    /// There was more to do than at one time.
+    /// There is something to do: more than at one time, or requests have ended.
     again: bool,
 }
 
@@ -172,6 +172,17 @@ impl Slot {
         };
     }
 
+    /// Whether there may be something to do that the driver does not ring for.
+    fn is_due(&self) -> bool {
+        // What arrives for the others is theirs to find out.
+        self.again || matches!(self.device, Device::Net(..) | Device::Console(_))
+    }
+
+    /// The level of its interrupt.
+    fn interrupt(&self) -> bool {
+        each!(&self.device, mmio => mmio.interrupt())
+    }
+
     /// As at power-on. Nothing may be in flight.
     fn reset(&mut self) {
         self.again = false;
@@ -268,8 +279,8 @@ impl Machine {
             console::output(self.number, &[byte]);
         }
         let again = slot.again;
+        self.show_level(index, slot.interrupt());
         self.slots = slots;
-        self.update_slot(index);
         if again {
             // The driver does not ring again for what it has rung for.
             self.doorbells[vcpu.index].ask(LOOK);
@@ -280,25 +291,27 @@ impl Machine {
     pub fn serve_slots(&mut self, vcpu: &mut Vcpu) {
         let mut slots = mem::take(&mut self.slots);
         while let Some(arrival) = system::get().take_arrival(self.number) {
-            if let Device::Block(mmio, disk) = &mut slots[arrival.device].device {
+            let slot = &mut slots[arrival.device];
+            if let Device::Block(mmio, disk) = &mut slot.device {
                 let dma = &mut Dma {
                     machine: self,
                     vcpu,
                 };
                 mmio.complete(arrival.token, arrival.status, &mut **disk, dma);
+                slot.again = true;
             }
         }
-        for slot in &mut slots {
-            slot.serve(&mut Dma {
-                machine: self,
-                vcpu,
-            });
+        for (index, slot) in slots.iter_mut().enumerate() {
+            if slot.is_due() {
+                slot.serve(&mut Dma {
+                    machine: self,
+                    vcpu,
+                });
+                self.show_level(index, slot.interrupt());
+            }
         }
         let again = slots.iter().any(|slot| slot.again);
         self.slots = slots;
-        for slot in 0..self.slots.len() {
-            self.update_slot(slot);
-        }
         if again {
             // After what else there is to do.
             self.doorbells[vcpu.index].ask(LOOK);
@@ -306,8 +319,7 @@ impl Machine {
     }
 
     /// Passes the level of a slot's interrupt on to the PLIC.
-    fn update_slot(&mut self, slot: usize) {
-        let level = each!(&self.slots[slot].device, mmio => mmio.interrupt());
+    fn show_level(&mut self, slot: usize, level: bool) {
         self.board
             .set_interrupt(layout::virtio_interrupt(slot), level);
         self.board_changed = true;
@@ -329,7 +341,7 @@ impl Machine {
         for index in 0..self.slots.len() {
             self.drain(index);
             self.slots[index].reset();
-            self.update_slot(index);
+            self.show_level(index, self.slots[index].interrupt());
         }
     }
 

@@ -5,7 +5,6 @@
 //! upon at the end of [`Mmio::serve`] alone: call it once after a batch of completions.
 
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::vec;
 use alloc::vec::Vec;
 
 use isa::address::GuestPhys;
@@ -79,10 +78,12 @@ struct Step {
 /// What a request comes down to.
 #[derive(Default)]
 struct Plan {
+    /// Where there is none, it is done already.
+    first: Option<Step>,
     /// The memory of the first step.
     segments: Vec<Segment>,
-    /// The last first.
-    steps: Vec<Step>,
+    /// What is to be done after it, the last first.
+    rest: Vec<Step>,
 }
 
 /// A request as it was copied from the guest's memory.
@@ -172,9 +173,9 @@ impl Block {
             _ => return Err(Status::Unsupported),
         };
         let is_write = matches!(message.kind, request::OUT | request::WRITE_ZEROES);
-        if is_write && !flushes && !plan.steps.is_empty() {
+        if is_write && !flushes && plan.first.is_some() {
             let operation = Operation::Flush;
-            plan.steps.insert(
+            plan.rest.insert(
                 0,
                 Step {
                     operation,
@@ -250,8 +251,9 @@ impl Block {
             .collect();
         steps.reverse();
         Ok(Plan {
+            first: steps.pop(),
             segments: Vec::new(),
-            steps,
+            rest: steps,
         })
     }
 }
@@ -277,8 +279,9 @@ fn work(request: &Request) -> u64 {
 impl Plan {
     fn of(operation: Operation, sector: u64, segments: Vec<Segment>) -> Self {
         Self {
+            first: Some(Step { operation, sector }),
             segments,
-            steps: vec![Step { operation, sector }],
+            rest: Vec::new(),
         }
     }
 }
@@ -419,11 +422,10 @@ impl Mmio<Block> {
         let is_read = message.kind == request::IN;
         let flushes = self.has_feature(feature::FLUSH);
         let plan = self.device().plan(message, flushes, memory);
-        let (mut plan, result) = match plan {
+        let (plan, result) = match plan {
             Ok(plan) => (plan, Status::Done),
             Err(status) => (Plan::default(), status),
         };
-        let first = plan.steps.pop();
         let filled = if is_read {
             plan.segments.clone()
         } else {
@@ -433,11 +435,11 @@ impl Mmio<Block> {
             status,
             writable,
             filled,
-            rest: plan.steps,
+            rest: plan.rest,
             with_disk: false,
         };
         self.device_mut().flights.insert(token, flight);
-        let Some(Step { operation, sector }) = first else {
+        let Some(Step { operation, sector }) = plan.first else {
             self.ended(token, result, memory);
             return;
         };

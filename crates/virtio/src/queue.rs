@@ -15,6 +15,10 @@ use crate::{Memory, Segment};
 /// among them.
 pub const MOST_ENTRIES: u16 = 256;
 
+/// Most segments for which there is room from the start, for either direction of a chain in an indirect
+/// table.
+pub const EXPECTED: usize = 64;
+
 /// Bytes of a descriptor (section 2.7.5).
 const DESCRIPTOR: u64 = 16;
 const NEXT: u16 = 1;
@@ -291,6 +295,7 @@ impl Queue {
             entries: u64::from(self.setup.size),
         };
         let mut is_indirect = false;
+        let mut expected = 0;
         let mut index = head;
         let mut bytes = 0;
         // A table of descriptors is one step more.
@@ -310,11 +315,12 @@ impl Queue {
                 is_indirect = true;
                 let entries = size / DESCRIPTOR;
                 table = Table { at, entries };
+                expected = EXPECTED.min(entries as usize);
                 index = 0;
                 continue;
             }
             bytes += u64::from(size);
-            add(&mut chain, &descriptor, memory)?;
+            add(&mut chain, &descriptor, expected, memory)?;
             if bytes > u64::from(u32::MAX) {
                 // Section 2.7.5 ends one byte later, but the used ring cannot tell of that one.
                 return Err(Broken::Length);
@@ -400,8 +406,13 @@ fn store(at: GuestPhys, value: u16, memory: &mut dyn Memory) -> Result<(), Broke
     }
 }
 
-/// Adds the segment of a descriptor to a chain.
-fn add(chain: &mut Chain, descriptor: &Descriptor, memory: &dyn Memory) -> Result<(), Broken> {
+/// Adds the segment of a descriptor to a chain that may have so many in each direction.
+fn add(
+    chain: &mut Chain,
+    descriptor: &Descriptor,
+    expected: usize,
+    memory: &dyn Memory,
+) -> Result<(), Broken> {
     let &Descriptor {
         at, size, flags, ..
     } = descriptor;
@@ -411,13 +422,16 @@ fn add(chain: &mut Chain, descriptor: &Descriptor, memory: &dyn Memory) -> Resul
     if size == 0 || !memory.contains(at, u64::from(size)) {
         return Err(Broken::Segment);
     }
-    let segment = Segment { at, size };
-    if flags & WRITE != 0 {
-        chain.writable.push(segment);
+    let segments = if flags & WRITE != 0 {
+        &mut chain.writable
     } else if chain.writable.is_empty() {
-        chain.readable.push(segment);
+        &mut chain.readable
     } else {
         return Err(Broken::Order);
+    };
+    if segments.is_empty() {
+        segments.reserve(expected);
     }
+    segments.push(Segment { at, size });
     Ok(())
 }
