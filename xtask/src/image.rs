@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const EDITION: u32 = 2;
 /// Size of the disk; what is free takes no room on this machine.
 const SIZE: &str = "2G";
+/// How the names of directories begin that are being filled.
+const UNFINISHED: &str = ".unfinished-";
 /// Longest that installing may take, on a machine that is busy otherwise too.
 const LIMIT: Duration = Duration::from_secs(3600);
 
@@ -147,7 +149,15 @@ fn once(place: &Path, what: &str, make: impl FnOnce(&Path) -> Result<()>) -> Res
             cache.display()
         ));
         let began = Instant::now();
-        let unfinished = tempfile::tempdir_in(parent)?;
+        // Runs that were killed leave theirs.
+        for entry in std::fs::read_dir(parent)?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        let unfinished = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempdir_in(parent)?;
         make(unfinished.path())?;
         std::fs::rename(unfinished.path(), place)
             .with_context(|| format!("moving {} to its place", place.display()))?;
