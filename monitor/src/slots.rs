@@ -174,7 +174,7 @@ impl Slot {
 
     /// Whether there may be something to do that the driver does not ring for.
     fn is_due(&self) -> bool {
-        // What arrives for the others is theirs to find out.
+        // Frames, bytes of a link and what is typed wait elsewhere: serving these looks for it.
         self.again || matches!(self.device, Device::Net(..) | Device::Console(_))
     }
 
