@@ -20,7 +20,7 @@ use sbi::Start;
 use vcpu::{Features, Hart};
 use virtio::file_disk::{GRANULE, Granule};
 
-use super::console;
+use super::console::{self, say};
 use super::doorbell::Doorbell;
 use super::guest_memory::{Copies, GuestRam, RoutineMemory};
 use super::host::Host;
@@ -38,6 +38,9 @@ use super::{csr, gate, system};
 const RAM_BASE: GuestPhys = GuestPhys(0x8000_0000);
 const MEGABYTE: u64 = 1 << 20;
 const PAGE: u64 = 4096;
+
+/// Mistakes of a guest that are reported.
+const REPORTS: u32 = 16;
 
 /// The patcher on this machine.
 pub type MachinePatcher = Patcher<RoutineMemory, Copies>;
@@ -81,8 +84,8 @@ pub struct Machine {
     pub hot: Box<[(u64, u32)]>,
     /// Patches that were refused since everything was recycled last.
     pub refused: u32,
-    /// Accesses to nothing that were reported.
-    pub reports: u32,
+    /// Mistakes of the guest that were reported.
+    reports: u32,
     /// Behind the window's last address.
     pub window_end: u64,
     /// What is to become of the machine when the exit is over.
@@ -614,6 +617,14 @@ impl Machine {
     /// Ends the machine, because it cannot go on, when the exit is over.
     pub fn stop(&mut self, reason: fmt::Arguments) {
         self.end = Some(End::Failed(format!("{reason}")));
+    }
+
+    /// Says what the guest did wrong, so often that it is no way to flood the console.
+    pub fn report(&mut self, what: fmt::Arguments) {
+        if self.reports < REPORTS {
+            self.reports += 1;
+            say!("{}{what}", self.label());
+        }
     }
 
     /// What the monitor's lines about this machine begin with, where it is not the only one.

@@ -10,13 +10,9 @@ use mmu::{Access, Fault, FillError, Filled, Kind as AccessKind, Translation, wal
 use sbi::Event;
 use vcpu::{Mode, Trap};
 
-use super::console::say;
 use super::machine::{Frames, Machine};
 use super::virtual_hart::Vcpu;
 use super::window;
-
-/// Accesses to nothing that are reported, before the reports would be a way to flood the console.
-const REPORTS: u32 = 16;
 
 impl Machine {
     /// A page fault of the hardware.
@@ -141,20 +137,16 @@ impl Machine {
                 Err(trap) => return self.deliver(vcpu, trap),
             }
         }
-        if self.reports < REPORTS {
-            self.reports += 1;
-            let what = match kind {
-                AccessKind::Fetch => "fetches from",
-                AccessKind::Load => "loads from",
-                AccessKind::Store => "stores to",
-            };
-            say!(
-                "{}the guest at {pc:#x} {what} guest-physical {:#x}, where there is no memory and no device that takes it: \
-                 it gets an access fault",
-                self.label(),
-                address.0
-            );
-        }
+        let what = match kind {
+            AccessKind::Fetch => "fetches from",
+            AccessKind::Load => "loads from",
+            AccessKind::Store => "stores to",
+        };
+        self.report(format_args!(
+            "the guest at {pc:#x} {what} guest-physical {:#x}, where there is no memory and no device that takes it: \
+             it gets an access fault",
+            address.0
+        ));
         self.deliver(vcpu, fault_of(kind, Fault::Access, at));
     }
 

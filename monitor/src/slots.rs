@@ -41,6 +41,8 @@ pub struct Slot {
     device: Device,
     /// There is something to do: more than at one time, or requests have ended.
     again: bool,
+    /// What the driver did wrong has been reported.
+    is_reported: bool,
 }
 
 /// Does the same with whatever device a slot has.
@@ -126,6 +128,7 @@ impl Slot {
         Self {
             device,
             again: false,
+            is_reported: false,
         }
     }
 
@@ -178,14 +181,19 @@ impl Slot {
         self.again || matches!(self.device, Device::Net(..) | Device::Console(_))
     }
 
-    /// The level of its interrupt.
-    fn interrupt(&self) -> bool {
-        each!(&self.device, mmio => mmio.interrupt())
+    /// What it is, for reports.
+    fn kind(&self) -> &'static str {
+        match self.device {
+            Device::Block(..) => "disk",
+            Device::Net(..) => "network interface",
+            Device::Console(_) => "console",
+            Device::Entropy(_) => "entropy device",
+        }
     }
 
     /// As at power-on. Nothing may be in flight.
     fn reset(&mut self) {
-        self.again = false;
+        (self.again, self.is_reported) = (false, false);
         if let Device::Net(_, port) = &self.device {
             system::get().network.forget(*port);
         }
@@ -279,7 +287,7 @@ impl Machine {
             console::output(self.number, &[byte]);
         }
         let again = slot.again;
-        self.show_level(index, slot.interrupt());
+        self.settle(index, slot);
         self.slots = slots;
         if again {
             // The driver does not ring again for what it has rung for.
@@ -307,7 +315,7 @@ impl Machine {
                     machine: self,
                     vcpu,
                 });
-                self.show_level(index, slot.interrupt());
+                self.settle(index, slot);
             }
         }
         let again = slots.iter().any(|slot| slot.again);
@@ -318,11 +326,22 @@ impl Machine {
         }
     }
 
-    /// Passes the level of a slot's interrupt on to the PLIC.
-    fn show_level(&mut self, slot: usize, level: bool) {
+    /// Passes the level of a slot's interrupt on to the PLIC, and reports what its driver did wrong.
+    fn settle(&mut self, index: usize, slot: &mut Slot) {
+        let (level, broken) = each!(&slot.device, mmio => (mmio.interrupt(), mmio.broken()));
         self.board
-            .set_interrupt(layout::virtio_interrupt(slot), level);
+            .set_interrupt(layout::virtio_interrupt(index), level);
         self.board_changed = true;
+        if let Some(broken) = broken
+            && !slot.is_reported
+        {
+            slot.is_reported = true;
+            self.statistics.driver_mistakes += 1;
+            self.report(format_args!(
+                "the guest's driver of virtio device {index}, a {}, made a mistake: {broken}; the device waits to be reset",
+                slot.kind()
+            ));
+        }
     }
 
     /// Waits until no request of a slot's is in flight: nothing of it writes to the guest's memory then.
@@ -338,11 +357,13 @@ impl Machine {
 
     /// Waits for what is in flight, and resets the devices.
     pub fn reset_slots(&mut self) {
-        for index in 0..self.slots.len() {
+        let mut slots = mem::take(&mut self.slots);
+        for (index, slot) in slots.iter_mut().enumerate() {
             self.drain(index);
-            self.slots[index].reset();
-            self.show_level(index, self.slots[index].interrupt());
+            slot.reset();
+            self.settle(index, slot);
         }
+        self.slots = slots;
     }
 
     /// How many requests the guest has made of its disks.

@@ -27,6 +27,8 @@ pub struct Statistics {
     pub device_accesses: u64,
     /// How many of them came by a patch.
     pub device_accesses_patched: u64,
+    /// Mistakes of drivers for which a device waits to be reset.
+    pub driver_mistakes: u64,
     /// Data reads of pages that hold patches.
     pub hidden_reads: u64,
     /// Writes to pages that held patches.
@@ -86,7 +88,7 @@ impl Statistics {
         }
         format!(
             "\"privileged\":{privileged},\"patched\":{patched},\"emulated_from_patch\":{emulated},\"by_kind\":{{{by_kind}}},\
-             \"exits\":{},\"cache_blocks\":{},\"fills\":{},\"delivered\":{},\"interrupts\":{},\"device_accesses\":{},\"device_accesses_patched\":{},\"hidden_reads\":{},\
+             \"exits\":{},\"cache_blocks\":{},\"fills\":{},\"delivered\":{},\"interrupts\":{},\"device_accesses\":{},\"device_accesses_patched\":{},\"driver_mistakes\":{},\"hidden_reads\":{},\
              \"hidden_writes\":{},\"calls\":{},\"cache_misses\":{},{rest}",
             self.exits,
             self.cache_blocks,
@@ -95,6 +97,7 @@ impl Statistics {
             self.interrupts,
             self.device_accesses,
             self.device_accesses_patched,
+            self.driver_mistakes,
             self.hidden_reads,
             self.hidden_writes,
             self.calls,

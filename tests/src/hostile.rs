@@ -115,6 +115,11 @@ impl Attack {
             .spawn()?
             .wait(Duration::from_secs(self.seconds) + GRACE)?;
         let rounds = judge(&outcome).with_context(|| format!("with seed {}", self.seed))?;
+        let has_devices = guests.iter().any(|guest| guest.vm.name == VIRTIO);
+        ensure!(
+            !has_devices || outcome.text().contains("made a mistake: "),
+            "the monitor reports no mistake of a driver"
+        );
         let claims = self.attackers.iter().filter_map(|attacker| {
             let lines = outcome.lines_of(&attacker.name).iter();
             lines.rev().find_map(|line| claimed(&line.text))
