@@ -342,8 +342,7 @@ impl Mmio<Block> {
     /// interrupt for all that has ended since the last call. Call it after a doorbell, after
     /// [`Mmio::complete`], and when a disk that was busy says so.
     ///
-    /// It ends after as many requests as a queue can hold, or with the one in which the disk has moved
-    /// 1 MiB at once, and is true when there may be more: call it again, after other work.
+    /// It ends after as many requests as a queue can hold, or when the disk has moved 1 MiB at once, and is true when there may be more: call it again, after other work.
     #[must_use]
     pub fn serve(&mut self, disk: &mut dyn Disk, memory: &mut dyn Memory) -> bool {
         self.device_mut().work = 0;
@@ -470,8 +469,10 @@ impl Mmio<Block> {
                     }
                     return true;
                 }
-                Submitted::Busy(request) => {
-                    self.device_mut().waiting.push_front(request);
+                Submitted::Busy(rest) => {
+                    let block = self.device_mut();
+                    block.work += work - self::work(&rest);
+                    block.waiting.push_front(rest);
                     return false;
                 }
             }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use isa::address::GuestPhys;
 
 use crate::disk::SECTOR;
+use crate::file_disk::FileDisk;
 use crate::mmio::register;
 use crate::testing::{BASE, Driver, Part, Ram, Store, start};
 use crate::{Block, Broken, Device, Disk, Memory, Mmio, Operation, Request, Status, Submitted};
@@ -541,4 +542,24 @@ fn serving_ends_when_much_was_moved_at_once() {
     assert_eq!(machine.mmio.device().requests(), 4);
     machine.serve();
     assert_eq!(machine.mmio.device().requests(), 6);
+}
+
+#[test]
+fn a_request_to_a_file_is_carried_out_a_mebibyte_at_a_time() {
+    const PART: usize = 0x8_0000;
+    let file: Vec<u8> = (0..5 * PART).map(|at| (at / PART) as u8).collect();
+    let mut disk = FileDisk::new(file.leak(), true, []);
+    let mut machine = Machine::new(FLUSH, Store::new(5 * PART / SECTOR as usize));
+    machine.ram = Ram::new(0x2_0000 + PART);
+    // All parts lie at the same place, behind the headers and statuses.
+    let at = BASE.add(0x2_0000);
+    let (_, status) = machine.add(IN, 0, &[Part::write(at, PART as u32); 5]);
+    for last in [1, 3] {
+        assert!(machine.mmio.serve(&mut disk, &mut machine.ram));
+        assert_eq!(machine.ram.get(at), [last]);
+        assert_eq!(machine.status(status), 0xff);
+    }
+    assert!(!machine.mmio.serve(&mut disk, &mut machine.ram));
+    assert_eq!(machine.ram.get(at), [4]);
+    assert_eq!(machine.status(status), OK);
 }

@@ -72,8 +72,8 @@ pub enum Submitted {
     Ended(Status),
     /// It is in flight: the device will be told.
     InFlight,
-    /// There is no room for it now; submit it again after one of this disk's has ended, or when
-    /// told to.
+    /// There is no room for it now, or it was begun and this is the rest: submit it again, the former after
+    /// one of this disk's has ended or when told to, the latter after other work.
     Busy(Request),
 }
 

@@ -4,6 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::disk::SECTOR;
+use crate::segments;
 use crate::{Disk, Memory, Operation, Request, Status, Submitted};
 
 /// Bytes of a granule.
@@ -15,6 +16,9 @@ pub type Granule = [u8; GRANULE];
 static ZEROES: Granule = [0; GRANULE];
 /// Segments of a request: what Linux asks for at most, as of QEMU's disks.
 const MOST_SEGMENTS: u32 = 126;
+
+/// Bytes that are read or written at once, before others have their turn.
+const MOST_AT_ONCE: usize = 1 << 20;
 
 /// Where the bytes of a granule are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -117,23 +121,20 @@ impl<S: AsRef<[Granule]> + AsMut<[Granule]>> FileDisk<S> {
         fresh.count() <= self.free.len()
     }
 
-    fn transfer(&mut self, request: &Request, memory: &mut dyn Memory) -> Status {
-        let bytes: u64 = request
-            .segments
-            .iter()
-            .map(|part| u64::from(part.size))
-            .sum();
+    fn transfer(&mut self, mut request: Request, memory: &mut dyn Memory) -> Submitted {
+        let bytes = segments::total(&request.segments);
         let writes = request.operation == Operation::Write;
         let Some(range) = self.range(request.sector, bytes.div_ceil(SECTOR)) else {
-            return Status::Failed;
+            return Submitted::Ended(Status::Failed);
         };
         if writes && !self.has_room(range.start / GRANULE..range.end.div_ceil(GRANULE)) {
-            return Status::Failed;
+            return Submitted::Ended(Status::Failed);
         }
         let mut offset = range.start;
+        let end = range.end.min(offset + MOST_AT_ONCE);
         for segment in &request.segments {
             let mut at = segment.at;
-            let mut left = segment.size as usize;
+            let mut left = (segment.size as usize).min(end - offset);
             while left > 0 {
                 let (granule, from) = (offset / GRANULE, offset % GRANULE);
                 let size = left.min(GRANULE - from);
@@ -145,14 +146,19 @@ impl<S: AsRef<[Granule]> + AsMut<[Granule]>> FileDisk<S> {
                         && memory.write(at.add(there.len() as u64), &ZEROES[there.len()..size])
                 };
                 if !well {
-                    return Status::Failed;
+                    return Submitted::Ended(Status::Failed);
                 }
                 offset += size;
                 left -= size;
                 at = at.add(size as u64);
             }
         }
-        Status::Done
+        if end == range.end {
+            return Submitted::Ended(Status::Done);
+        }
+        segments::skip(&mut request.segments, MOST_AT_ONCE as u32);
+        request.sector += MOST_AT_ONCE as u64 / SECTOR;
+        Submitted::Busy(request)
     }
 
     /// Gives whole granules up, so that the file's bytes are there again.
@@ -235,7 +241,7 @@ impl<S: AsRef<[Granule]> + AsMut<[Granule]>> Disk for FileDisk<S> {
         let changes = !matches!(request.operation, Operation::Read | Operation::Flush);
         let status = match request.operation {
             _ if changes && self.read_only => Status::Failed,
-            Operation::Read | Operation::Write => self.transfer(&request, memory),
+            Operation::Read | Operation::Write => return self.transfer(request, memory),
             Operation::Flush => Status::Done,
             Operation::Discard { sectors } => self.discard(request.sector, sectors),
             Operation::WriteZeroes { sectors, .. } => self.zero(request.sector, sectors),
