@@ -38,7 +38,7 @@ pub enum Command {
         shell: Shell,
     },
     /// Write the manual pages
-    #[command(hide = true)]
+    #[command(after_help = MAN_EXAMPLES)]
     Man {
         /// Where to
         directory: PathBuf,
@@ -50,9 +50,9 @@ Examples:
   patchvisor inspect vmlinux
   patchvisor inspect board.bundle --json
 
-An ELF file and an Image with an EFI stub mark their code; any other Image is scanned as a whole, which
-may count data. An instruction that straddles two pages is never patched, and one that has no template
-neither: each traps and is emulated.";
+An ELF file and an Image with an EFI stub mark their code; any other Image is scanned as a whole, \
+which may count data. An instruction that straddles two pages is never patched, and one that has no \
+template neither: each traps and is emulated.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
@@ -64,6 +64,10 @@ It ends with 1 when something is missing that running guests needs.";
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   patchvisor completions bash > ~/.local/share/bash-completion/completions/patchvisor";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  patchvisor man ~/.local/share/man/man1";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -89,7 +93,7 @@ A file for --config:
   uplink = true
   hostfwd = [\"tcp::2222-:22\"]
 
-Two VMs on two host harts, with two vCPUs each; the second gets a third of the time when both are
+Two VMs on two host harts, with two vCPUs each; the second gets a third of the time when both are \
 busy, never more than half a hart, and each of its vCPUs has a hart of its own:
   patchvisor run --config two.toml --log-dir logs
 
@@ -113,8 +117,8 @@ busy, never more than half a hart, and each of its vCPUs has a hart of its own:
   cap = 50
   pin = [0, 1]
 
-It ends with the status of the guest: 0 when it powers off, the code of a failure that it reports,
-1 when the monitor stops with an error, 124 after --timeout. With several VMs it is a failure if any
+It ends with the status of the guest: 0 when it powers off, the code of a failure that it reports, \
+1 when the monitor stops with an error, 124 after --timeout. With several VMs it is a failure if any \
 of them fails.";
 
 const PACK_EXAMPLES: &str = "\
@@ -249,7 +253,7 @@ pub struct GuestArguments {
     /// How VMs share the console [default: switched]
     #[arg(long)]
     pub console: Option<ConsoleArgument>,
-    /// The monitor's image [default: beside this program, in ../lib/patchvisor, or built in its checkout]
+    /// The monitor's image [default: ../lib/patchvisor/patchvisor.bin, from where this program is]
     #[arg(long, value_name = "FILE", env = "PATCHVISOR_MONITOR")]
     pub monitor: Option<PathBuf>,
 }

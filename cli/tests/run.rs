@@ -587,7 +587,7 @@ fn shells_and_man_know_every_command() {
 
 #[test]
 fn every_command_has_an_example() {
-    for command in ["run", "pack", "inspect", "doctor", "completions"] {
+    for command in ["run", "pack", "inspect", "doctor", "completions", "man"] {
         let output = patchvisor().args([command, "--help"]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
@@ -596,4 +596,47 @@ fn every_command_has_an_example() {
             "{text}"
         );
     }
+}
+
+/// What `cargo install` leaves: the program alone, in `bin`. Nothing but its place tells where it belongs.
+#[test]
+fn an_installed_program_has_its_monitor_beside_it_or_says_what_puts_it_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let prefix = directory.path().canonicalize().unwrap();
+    let empty = prefix.join("empty");
+    let program = prefix.join("bin/patchvisor");
+    for directory in ["bin", "empty", "lib/patchvisor"] {
+        std::fs::create_dir_all(prefix.join(directory)).unwrap();
+    }
+    // By another process: a file that is open for writing here while another thread forks cannot be run.
+    let mut copy = Command::new("cp");
+    copy.arg(env!("CARGO_BIN_EXE_patchvisor")).arg(&program);
+    assert!(copy.status().unwrap().success());
+    let said = |words: &[&str]| {
+        let mut command = Command::new(&program);
+        command
+            .args(words)
+            .current_dir(&empty)
+            .env_clear()
+            .env("QEMU", QEMU);
+        let output = command.output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let kernel = prefix.join("Image");
+    std::fs::write(&kernel, image()).unwrap();
+    let run = [
+        "run",
+        "--kernel",
+        kernel.to_str().unwrap(),
+        "--qemu-arg",
+        "--script",
+    ];
+    let run = [&run[..], &["--qemu-arg", "echo started"]].concat();
+    let remedy = format!("cargo xtask install --prefix {}", prefix.display());
+    for words in [&run[..], &["doctor"]] {
+        assert!(said(words).contains(&remedy), "{}", said(words));
+    }
+    std::fs::write(prefix.join("lib/patchvisor/patchvisor.bin"), image()).unwrap();
+    assert!(said(&run).contains("started"), "{}", said(&run));
+    assert!(said(&["doctor"]).contains("lib/patchvisor/patchvisor.bin\n"));
 }

@@ -14,6 +14,13 @@ use std::process::Command;
 /// The program that emulates the host, overridden by the environment variable `QEMU`.
 const QEMU: &str = "qemu-system-riscv64";
 
+/// The oldest QEMU, major and minor version, on which guests run: Debian 6.12 boots, with the OpenSBI
+/// 1.1 that it brings. Whatever else asks for a version asks here.
+pub const OLDEST: (u32, u32) = (7, 2);
+
+/// The oldest QEMU that tests run on, and figures are of: they need its processors and boards.
+pub const TESTED: (u32, u32) = (10, 0);
+
 /// A processor without the H extension, which is what Patchvisor is for.
 pub const DEFAULT_CPU: &str = "rv64,h=false";
 
@@ -59,7 +66,7 @@ pub fn find() -> Result<Program> {
         .output()
         .with_context(|| {
             format!(
-                "{} cannot be started: install it (Debian: qemu-system-riscv from bookworm-backports, or qemu-system-misc)",
+                "{} cannot be started: `patchvisor doctor` says what to install, or name it in $QEMU",
                 path.display()
             )
         })?;
