@@ -2,6 +2,7 @@
 
 use crate::devices::{DiskTable, NetTable};
 use bundle::{Console, Mode, Sum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use patchvisor::qemu::Board;
@@ -14,6 +15,40 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Prints what is wrong with the command line, or the help that was asked for, and exits. People come with
+/// the habits of QEMU.
+pub fn explain(error: &clap::Error) -> ! {
+    let _ = error.print();
+    if let Some(tip) = tip(error, std::env::args().skip(1)) {
+        eprintln!("\n  tip: {tip}");
+    }
+    std::process::exit(error.exit_code())
+}
+
+/// What the one who typed `words` may have meant.
+fn tip(error: &clap::Error, words: impl Iterator<Item = String>) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let run = RunArguments::augment_args(clap::Command::new("run"));
+    let is_option = |name: &str| {
+        let mut options = run.get_arguments();
+        options.any(|option| {
+            let mut names = option.get_long_and_visible_aliases().into_iter().flatten();
+            names.any(|it| it == name)
+        })
+    };
+    for word in words {
+        if let Some(name) = word.strip_prefix('-').filter(|name| is_option(name)) {
+            return Some(format!("options begin with two dashes: --{name}"));
+        }
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    (!word.starts_with('-')).then(|| format!("is it the kernel? Then it is --kernel {word}"))
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,7 +153,7 @@ busy, never more than half a hart, and each of its vCPUs has a hart of its own:
   pin = [0, 1]
 
 It ends with the status of the guest: 0 when it powers off, the code of a failure that it reports, \
-1 when the monitor stops with an error, 124 after --timeout. With several VMs it is a failure if any \
+1 when the monitor stops with an error, 124 after --timeout, 128 and the number of a signal that ended it. With several VMs it is a failure if any \
 of them fails.";
 
 const PACK_EXAMPLES: &str = "\
@@ -190,10 +225,10 @@ pub struct GuestArguments {
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub append: Option<String>,
     /// Memory [default: 1G]
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    #[arg(short, long, value_name = "SIZE", value_parser = size::parse, visible_alias = "mem")]
     pub memory: Option<u64>,
     /// How many virtual harts; give the host as many with --harts [default: 1]
-    #[arg(long, value_name = "N", visible_alias = "smp")]
+    #[arg(long, value_name = "N", visible_aliases = ["smp", "cpus"])]
     pub vcpus: Option<u32>,
     /// Share of the host's time relative to other VMs, from 1 to 10000 [default: 100]
     #[arg(long, value_name = "N")]
@@ -353,6 +388,21 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn habits_of_qemu_are_told_what_to_write() {
+        let tip = |words: &str| {
+            let words = words.split(' ').map(str::to_owned);
+            let all = std::iter::once("patchvisor".to_owned()).chain(words.clone());
+            let error = Arguments::try_parse_from(all).unwrap_err();
+            super::tip(&error, words).unwrap_or_default()
+        };
+        assert!(tip("run -kernel vmlinux").ends_with("--kernel"));
+        assert!(tip("run --kernel vmlinux -smp 2").ends_with("--smp"));
+        assert!(tip("run -m 1G vmlinux").ends_with("--kernel vmlinux"));
+        assert!(tip("run --kernel vmlinux --nothing").is_empty());
+        assert!(tip("vmlinux").is_empty());
     }
 
     #[test]

@@ -323,8 +323,15 @@ impl Machine {
             }
             readable(path).with_context(|| format!("the {name} {}", path.display()))?;
         }
+        if let (Some(tree), None) = (self.board.tree(), &self.dtb) {
+            bail!(
+                "QEMU makes no device tree for {}: give one with --dtb; Debian's package linux-image-riscv64 brings it, \
+                 as usr/lib/linux-image-*/{tree}",
+                self.board.name()
+            );
+        }
         self.devices.disks.iter().try_for_each(Image::check)?;
-        self.devices.check()
+        self.devices.check(self.board)
     }
 }
 
@@ -384,6 +391,16 @@ mod tests {
         assert_eq!(
             line(&machine.board(Board::Icicle)),
             "-M microchip-icicle-kit -smp 5 -m 1537M -dtb board.dtb"
+        );
+    }
+
+    #[test]
+    fn a_board_whose_tree_is_missing_says_where_one_is() {
+        let error = Machine::new().board(Board::Icicle).spawn();
+        let message = format!("{:#}", error.err().unwrap());
+        assert!(
+            message.contains("--dtb") && message.contains("microchip/"),
+            "{message}"
         );
     }
 
