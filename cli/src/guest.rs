@@ -305,7 +305,7 @@ impl Home {
     /// What puts the image there.
     fn remedy(&self) -> String {
         match self {
-            Self::Build(_) => "`cargo xtask build monitor` builds it".into(),
+            Self::Build(_) => "`cargo xtask build monitor` builds it; if it prints another place, name that with --monitor".into(),
             Self::Prefix(prefix) => format!(
                 "`cargo xtask install --prefix {}` in a checkout installs it, or name one with --monitor or \
                  $PATCHVISOR_MONITOR",
