@@ -40,7 +40,9 @@ fn tip(error: &clap::Error, words: impl Iterator<Item = String>) -> Option<Strin
             names.any(|it| it == name)
         })
     };
+    let mut names_kernel = false;
     for word in words {
+        names_kernel |= word == "--kernel" || word.starts_with("--kernel=");
         if let Some(name) = word.strip_prefix('-').filter(|name| is_option(name)) {
             return Some(format!("options begin with two dashes: --{name}"));
         }
@@ -48,7 +50,13 @@ fn tip(error: &clap::Error, words: impl Iterator<Item = String>) -> Option<Strin
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
         return None;
     };
-    (!word.starts_with('-')).then(|| format!("is it the kernel? Then it is --kernel {word}"))
+    match (word.starts_with('-'), names_kernel) {
+        (true, _) => None,
+        (false, true) => {
+            Some("a value of several words, as of --append, is put between quotes".into())
+        }
+        (false, false) => Some(format!("is it the kernel? Then it is --kernel {word}")),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -401,6 +409,7 @@ mod tests {
         assert!(tip("run -kernel vmlinux").ends_with("--kernel"));
         assert!(tip("run --kernel vmlinux -smp 2").ends_with("--smp"));
         assert!(tip("run -m 1G vmlinux").ends_with("--kernel vmlinux"));
+        assert!(tip("run --kernel vmlinux --append a=1 b=2").contains("quotes"));
         assert!(tip("run --kernel vmlinux --nothing").is_empty());
         assert!(tip("vmlinux").is_empty());
     }

@@ -113,8 +113,9 @@ pub fn pack(guests: &[Guest], console: Console) -> Result<Vec<u8>> {
     for (index, guest) in guests.iter().enumerate() {
         let mut vm = guest.vm.clone();
         vm.kernel = files.add("kernel", index, &guest.kernel, kernel_file::read)?;
-        vm.initrd = files.add_if_any("initrd", index, guest.initrd.as_deref())?;
-        vm.overlay = files.add_if_any("overlay", index, guest.overlay.as_deref())?;
+        let initrd = |path: &Path| read("initrd", path);
+        vm.initrd = files.add_if_any("initrd", index, guest.initrd.as_deref(), initrd)?;
+        vm.overlay = files.add_if_any("overlay", index, guest.overlay.as_deref(), overlay)?;
         vm.disks.clear();
         for disk in &guest.disks {
             let source = match &disk.content {
@@ -209,14 +210,27 @@ impl<'a> Files<'a> {
         kind: &'static str,
         vm: usize,
         path: Option<&'a Path>,
+        read: impl Fn(&Path) -> Result<Vec<u8>>,
     ) -> Result<Option<String>> {
-        path.map(|path| self.add(kind, vm, path, |path| read(kind, path)))
-            .transpose()
+        path.map(|path| self.add(kind, vm, path, read)).transpose()
     }
 }
 
 fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("reading the {what} {}", path.display()))
+}
+
+/// Reads a device-tree overlay, which must be compiled.
+fn overlay(path: &Path) -> Result<Vec<u8>> {
+    let bytes = read("overlay", path)?;
+    // Devicetree Specification, "Flattened Devicetree (DTB) Format", "Header": magic.
+    if !bytes.starts_with(&0xd00d_feed_u32.to_be_bytes()) {
+        bail!(
+            "the overlay {} is no compiled device tree: `dtc -@ -I dts -O dtb` makes one of its source",
+            path.display()
+        );
+    }
+    Ok(bytes)
 }
 
 /// How much memory a host needs for these VMs, in bytes.

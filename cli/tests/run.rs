@@ -693,6 +693,7 @@ fn what_qemu_complains_of_is_told_with_the_remedy() {
     assert!(says("", &["--memory", "512"]).contains("512M"));
     assert!(says("", &["--harts", "0"]).contains("at least one hart"));
     assert!(says("", &["-M", "sifive_u", "--rng"]).contains("--rng=false"));
+    assert!(says("", &["--overlay", QEMU]).contains("`dtc -@"));
 }
 
 #[test]
