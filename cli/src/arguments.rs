@@ -2,6 +2,7 @@
 
 use crate::devices::{DiskTable, NetTable};
 use bundle::{Console, Mode, Sum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use patchvisor::qemu::Board;
@@ -14,6 +15,48 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Prints what is wrong with the command line, or the help that was asked for, and exits. People come with
+/// the habits of QEMU.
+pub fn explain(error: &clap::Error) -> ! {
+    let _ = error.print();
+    if let Some(tip) = tip(error, std::env::args().skip(1)) {
+        eprintln!("\n  tip: {tip}");
+    }
+    std::process::exit(error.exit_code())
+}
+
+/// What the one who typed `words` may have meant.
+fn tip(error: &clap::Error, words: impl Iterator<Item = String>) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let run = RunArguments::augment_args(clap::Command::new("run"));
+    let is_option = |name: &str| {
+        let mut options = run.get_arguments();
+        options.any(|option| {
+            let mut names = option.get_long_and_visible_aliases().into_iter().flatten();
+            names.any(|it| it == name)
+        })
+    };
+    let mut names_kernel = false;
+    for word in words {
+        names_kernel |= word == "--kernel" || word.starts_with("--kernel=");
+        if let Some(name) = word.strip_prefix('-').filter(|name| is_option(name)) {
+            return Some(format!("options begin with two dashes: --{name}"));
+        }
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    match (word.starts_with('-'), names_kernel) {
+        (true, _) => None,
+        (false, true) => {
+            Some("a value of several words, as of --append, is put between quotes".into())
+        }
+        (false, false) => Some(format!("is it the kernel? Then it is --kernel {word}")),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -38,7 +81,7 @@ pub enum Command {
         shell: Shell,
     },
     /// Write the manual pages
-    #[command(hide = true)]
+    #[command(after_help = MAN_EXAMPLES)]
     Man {
         /// Where to
         directory: PathBuf,
@@ -50,9 +93,9 @@ Examples:
   patchvisor inspect vmlinux
   patchvisor inspect board.bundle --json
 
-An ELF file and an Image with an EFI stub mark their code; any other Image is scanned as a whole, which
-may count data. An instruction that straddles two pages is never patched, and one that has no template
-neither: each traps and is emulated.";
+An ELF file and an Image with an EFI stub mark their code; any other Image is scanned as a whole, \
+which may count data. An instruction that straddles two pages is never patched, and one that has no \
+template neither: each traps and is emulated.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
@@ -64,6 +107,10 @@ It ends with 1 when something is missing that running guests needs.";
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   patchvisor completions bash > ~/.local/share/bash-completion/completions/patchvisor";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  patchvisor man ~/.local/share/man/man1";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -89,7 +136,7 @@ A file for --config:
   uplink = true
   hostfwd = [\"tcp::2222-:22\"]
 
-Two VMs on two host harts, with two vCPUs each; the second gets a third of the time when both are
+Two VMs on two host harts, with two vCPUs each; the second gets a third of the time when both are \
 busy, never more than half a hart, and each of its vCPUs has a hart of its own:
   patchvisor run --config two.toml --log-dir logs
 
@@ -113,8 +160,8 @@ busy, never more than half a hart, and each of its vCPUs has a hart of its own:
   cap = 50
   pin = [0, 1]
 
-It ends with the status of the guest: 0 when it powers off, the code of a failure that it reports,
-1 when the monitor stops with an error, 124 after --timeout. With several VMs it is a failure if any
+It ends with the status of the guest: 0 when it powers off, the code of a failure that it reports, \
+1 when the monitor stops with an error, 124 after --timeout, 128 and the number of a signal that ended it. With several VMs it is a failure if any \
 of them fails.";
 
 const PACK_EXAMPLES: &str = "\
@@ -186,10 +233,10 @@ pub struct GuestArguments {
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub append: Option<String>,
     /// Memory [default: 1G]
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    #[arg(short, long, value_name = "SIZE", value_parser = size::parse, visible_alias = "mem")]
     pub memory: Option<u64>,
     /// How many virtual harts; give the host as many with --harts [default: 1]
-    #[arg(long, value_name = "N", visible_alias = "smp")]
+    #[arg(long, value_name = "N", visible_aliases = ["smp", "cpus"])]
     pub vcpus: Option<u32>,
     /// Share of the host's time relative to other VMs, from 1 to 10000 [default: 100]
     #[arg(long, value_name = "N")]
@@ -249,7 +296,7 @@ pub struct GuestArguments {
     /// How VMs share the console [default: switched]
     #[arg(long)]
     pub console: Option<ConsoleArgument>,
-    /// The monitor's image [default: beside this program, in ../lib/patchvisor, or built in its checkout]
+    /// The monitor's image [default: ../lib/patchvisor/patchvisor.bin, from where this program is]
     #[arg(long, value_name = "FILE", env = "PATCHVISOR_MONITOR")]
     pub monitor: Option<PathBuf>,
 }
@@ -349,6 +396,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn habits_of_qemu_are_told_what_to_write() {
+        let tip = |words: &str| {
+            let words = words.split(' ').map(str::to_owned);
+            let all = std::iter::once("patchvisor".to_owned()).chain(words.clone());
+            let error = Arguments::try_parse_from(all).unwrap_err();
+            super::tip(&error, words).unwrap_or_default()
+        };
+        assert!(tip("run -kernel vmlinux").ends_with("--kernel"));
+        assert!(tip("run --kernel vmlinux -smp 2").ends_with("--smp"));
+        assert!(tip("run -m 1G vmlinux").ends_with("--kernel vmlinux"));
+        assert!(tip("run --kernel vmlinux --append a=1 b=2").contains("quotes"));
+        assert!(tip("run --kernel vmlinux --nothing").is_empty());
+        assert!(tip("vmlinux").is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::arguments::{GuestArguments, HostArguments};
 use crate::devices;
 use crate::vm_table::VmTable;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use bundle::Console;
 use patchvisor::disk::{Content, Image};
 use patchvisor::guest::Guest;
@@ -90,6 +90,9 @@ impl Setup {
                 "{} has its own processors: leave --cpu and --harts out",
                 board.name()
             );
+        }
+        if harts == Some(0) {
+            bail!("a host has at least one hart: give --harts 1 or more, or leave it out");
         }
         Ok(Self {
             guests,
@@ -189,8 +192,15 @@ impl File {
     fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("reading the configuration {}", path.display()))?;
-        let mut file: Self =
-            toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+        let mut file: Self = toml::from_str(&text).map_err(|error| {
+            let place = path.display();
+            match error.message().ends_with("expected a sequence") {
+                true => anyhow!(
+                    "in {place}: {error}there may be several, so write it with two brackets: [[vm]], [[vm.disk]], [[vm.net]]"
+                ),
+                false => anyhow!("in {place}: {error}"),
+            }
+        })?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let absolute = |file: &mut Option<PathBuf>| {
             if let Some(file) = file {

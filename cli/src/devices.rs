@@ -147,7 +147,7 @@ impl FromStr for NetTable {
                 _ => {
                     return Err(format!(
                         "\"{option}\" is nothing of a network interface: switch, user, uplink, mac=ADDRESS \
-                         and hostfwd=RULE are"
+                         and hostfwd=RULE are; for a network other than QEMU's write --net uplink --uplink BACKEND"
                     ));
                 }
             }

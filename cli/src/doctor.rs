@@ -8,8 +8,6 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The oldest QEMU that works.
-const OLDEST_QEMU: (u32, u32) = (7, 2);
 /// What the monitor is compiled for.
 const TARGET: &str = "riscv64imac-unknown-none-elf";
 
@@ -54,6 +52,7 @@ pub fn doctor(json: bool) -> Result<bool> {
 fn checks() -> Vec<Check> {
     use Purpose::{Build, Disks, Package, Run};
     let packages = packages(std::fs::read_to_string("/etc/os-release").unwrap_or_default());
+    let (monitor, remedy) = monitor();
     vec![
         Check::new(
             "qemu-system-riscv64",
@@ -61,20 +60,7 @@ fn checks() -> Vec<Check> {
             check_qemu(),
             &packages(&["qemu"]),
         ),
-        Check::new(
-            "the monitor's image",
-            Run,
-            guest::monitor(None)
-                .map(|path| path.display().to_string())
-                .map_err(|_| "is not there".into()),
-            &format!(
-                "`cargo xtask build monitor` in a checkout, then --monitor FILE or $PATCHVISOR_MONITOR{}",
-                guest::monitor_home().map_or_else(String::new, |home| format!(
-                    ", or a copy at {}",
-                    home.display()
-                ))
-            ),
-        ),
+        Check::new("the monitor's image", Run, monitor, &remedy),
         Check::new(
             "qemu-img",
             Disks,
@@ -140,15 +126,38 @@ impl Check {
     }
 }
 
+/// Where the monitor's image is, or what is wrong, and what mends that.
+fn monitor() -> (Result<String, String>, String) {
+    let error = match guest::monitor(None) {
+        Ok(path) => return (Ok(path.display().to_string()), String::new()),
+        Err(error) => error,
+    };
+    match error.downcast::<guest::NoMonitor>() {
+        Ok(missing) => {
+            let image = missing.image.display();
+            (Err(format!("{image} is not there")), missing.remedy)
+        }
+        Err(error) => {
+            let remedy = "name a file that is there, or unset the variable";
+            (Err(format!("{error:#}")), remedy.into())
+        }
+    }
+}
+
 fn check_qemu() -> Result<String, String> {
     let qemu = qemu::find().map_err(|_| "is not there".to_owned())?;
     judge_qemu(qemu.version)
 }
 
 fn judge_qemu((major, minor): (u32, u32)) -> Result<String, String> {
-    let (oldest, oldest_minor) = OLDEST_QEMU;
-    match (major, minor) >= OLDEST_QEMU {
-        true => Ok(format!("version {major}.{minor}")),
+    let (oldest, oldest_minor) = qemu::OLDEST;
+    let (tested, tested_minor) = qemu::TESTED;
+    let version = (major, minor);
+    match version >= qemu::OLDEST {
+        true if version >= qemu::TESTED => Ok(format!("version {major}.{minor}")),
+        true => Ok(format!(
+            "version {major}.{minor}, on which guests run; tests and figures are of {tested}.{tested_minor}"
+        )),
         false => Err(format!(
             "is version {major}.{minor}, and {oldest}.{oldest_minor} is the oldest that works"
         )),
@@ -265,7 +274,8 @@ mod tests {
 
     #[test]
     fn old_versions_of_qemu_are_refused() {
-        assert!(judge_qemu((7, 2)).is_ok() && judge_qemu((10, 0)).is_ok());
+        assert!(judge_qemu(qemu::OLDEST).unwrap().contains("tests"));
+        assert!(!judge_qemu(qemu::TESTED).unwrap().contains("tests"));
         assert!(judge_qemu((7, 1)).unwrap_err().contains("7.2"));
         assert!(judge_qemu((6, 9)).is_err());
     }

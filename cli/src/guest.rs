@@ -113,8 +113,9 @@ pub fn pack(guests: &[Guest], console: Console) -> Result<Vec<u8>> {
     for (index, guest) in guests.iter().enumerate() {
         let mut vm = guest.vm.clone();
         vm.kernel = files.add("kernel", index, &guest.kernel, kernel_file::read)?;
-        vm.initrd = files.add_if_any("initrd", index, guest.initrd.as_deref())?;
-        vm.overlay = files.add_if_any("overlay", index, guest.overlay.as_deref())?;
+        let initrd = |path: &Path| read("initrd", path);
+        vm.initrd = files.add_if_any("initrd", index, guest.initrd.as_deref(), initrd)?;
+        vm.overlay = files.add_if_any("overlay", index, guest.overlay.as_deref(), overlay)?;
         vm.disks.clear();
         for disk in &guest.disks {
             let source = match &disk.content {
@@ -209,14 +210,27 @@ impl<'a> Files<'a> {
         kind: &'static str,
         vm: usize,
         path: Option<&'a Path>,
+        read: impl Fn(&Path) -> Result<Vec<u8>>,
     ) -> Result<Option<String>> {
-        path.map(|path| self.add(kind, vm, path, |path| read(kind, path)))
-            .transpose()
+        path.map(|path| self.add(kind, vm, path, read)).transpose()
     }
 }
 
 fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("reading the {what} {}", path.display()))
+}
+
+/// Reads a device-tree overlay, which must be compiled.
+fn overlay(path: &Path) -> Result<Vec<u8>> {
+    let bytes = read("overlay", path)?;
+    // Devicetree Specification, "Flattened Devicetree (DTB) Format", "Header": magic.
+    if !bytes.starts_with(&0xd00d_feed_u32.to_be_bytes()) {
+        bail!(
+            "the overlay {} is no compiled device tree: `dtc -@ -I dts -O dtb` makes one of its source",
+            path.display()
+        );
+    }
+    Ok(bytes)
 }
 
 /// How much memory a host needs for these VMs, in bytes.
@@ -268,19 +282,79 @@ pub fn machine(monitor: &Path, bundle_file: &Path) -> Result<Machine> {
 /// Name of the monitor's image.
 const IMAGE: &str = "patchvisor.bin";
 
-/// Where an installation has the monitor's image: `/usr/lib/patchvisor` for a program in `/usr/bin`.
-/// `None` when it is unknown where this program is.
-pub fn monitor_home() -> Option<PathBuf> {
-    let program = std::env::current_exe().ok()?;
-    let prefix = program.parent()?.parent()?;
-    Some(prefix.join("lib/patchvisor").join(IMAGE))
+/// Where the monitor's image is looked for.
+#[derive(Clone, Debug)]
+enum Home {
+    /// This program was built in a checkout; its build directory.
+    Build(PathBuf),
+    /// This program is installed in `bin` below this prefix.
+    Prefix(PathBuf),
+    /// This program stands alone in a directory.
+    Alone(PathBuf),
 }
 
-/// Finds the monitor's image: the one named, or in `$PATCHVISOR_MONITOR`, or beside this program,
-/// or in its installation, or in the checkout's build directory that this program stands in.
+impl Home {
+    fn of(program: &Path) -> Option<Self> {
+        // Cargo marks its build directories with this file: target/debug/patchvisor and
+        // target/debug/deps/tests-... are below one.
+        let is_build = |directory: &&Path| directory.join("CACHEDIR.TAG").is_file();
+        if let Some(build) = program.ancestors().skip(1).find(is_build) {
+            return Some(Self::Build(build.to_owned()));
+        }
+        let directory = program.parent()?;
+        match (directory.file_name(), directory.parent()) {
+            (Some(name), Some(prefix)) if name == "bin" => Some(Self::Prefix(prefix.to_owned())),
+            _ => Some(Self::Alone(directory.to_owned())),
+        }
+    }
+
+    fn image(&self) -> PathBuf {
+        match self {
+            Self::Build(directory) => directory.join("monitor").join(IMAGE),
+            Self::Prefix(prefix) => prefix.join("lib/patchvisor").join(IMAGE),
+            Self::Alone(directory) => directory.join(IMAGE),
+        }
+    }
+
+    /// What puts the image there.
+    fn remedy(&self) -> String {
+        match self {
+            Self::Build(_) => "`cargo xtask build monitor` builds it; if it prints another place, name that with --monitor".into(),
+            Self::Prefix(prefix) => format!(
+                "`cargo xtask install --prefix {}` in a checkout installs it, or name one with --monitor or \
+                 $PATCHVISOR_MONITOR",
+                prefix.display()
+            ),
+            Self::Alone(_) => "`cargo xtask build monitor` in a checkout builds one: put it there, or name it with \
+                               --monitor or $PATCHVISOR_MONITOR"
+                .into(),
+        }
+    }
+}
+
+/// The monitor's image is not where this program looks.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NoMonitor {
+    /// Where it should be.
+    pub image: PathBuf,
+    /// What puts it there.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for NoMonitor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (image, remedy) = (self.image.display(), &self.remedy);
+        write!(f, "the monitor's image {image} is not there: {remedy}")
+    }
+}
+
+impl std::error::Error for NoMonitor {}
+
+/// Finds the monitor's image: the one named, or in `$PATCHVISOR_MONITOR`, or where this program was
+/// built or installed.
 ///
 /// # Errors
-/// When there is none.
+/// [`NoMonitor`], or when the one that is named is not there.
 pub fn monitor(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = named {
         if !path.is_file() {
@@ -292,25 +366,13 @@ pub fn monitor(named: Option<&Path>) -> Result<PathBuf> {
         return monitor(Some(&path)).context("in $PATCHVISOR_MONITOR");
     }
     let program = std::env::current_exe().context("finding this program")?;
-    let beside = program.parent().map(|directory| directory.join(IMAGE));
-    // target/debug/patchvisor and target/debug/deps/tests-... have target/ above them.
-    let built = program
-        .ancestors()
-        .skip(1)
-        .map(|directory| directory.join("monitor").join(IMAGE));
-    let home = monitor_home();
-    let place = home.as_deref().unwrap_or(Path::new("lib/patchvisor"));
-    let missing = format!(
-        "the monitor's image is not there: build it with `cargo xtask build monitor` in a checkout, and \
-         name it with --monitor or $PATCHVISOR_MONITOR, or copy it to {}",
-        place.display()
-    );
-    beside
-        .into_iter()
-        .chain(home)
-        .chain(built)
-        .find(|path| path.is_file())
-        .context(missing)
+    let home = Home::of(&program).context("this program is nowhere")?;
+    let image = home.image();
+    if !image.is_file() {
+        let remedy = home.remedy();
+        bail!(NoMonitor { image, remedy });
+    }
+    Ok(image)
 }
 
 #[cfg(test)]
@@ -423,5 +485,20 @@ mod tests {
         let memory = |count| host_memory(std::iter::repeat_n(&large, count), 0);
         let each = large.memory + large.shadow_pool + large.routine_cache + 4 * MIB;
         assert!(memory(16) - memory(0) >= 16 * each);
+    }
+
+    #[test]
+    fn the_monitor_belongs_to_the_build_or_the_installation() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let image = |program: &str| Home::of(&root.join(program)).unwrap().image();
+        let prefixed = root.join("usr/lib/patchvisor/patchvisor.bin");
+        assert_eq!(image("usr/bin/patchvisor"), prefixed);
+        assert_eq!(image("opt/patchvisor"), root.join("opt/patchvisor.bin"));
+        std::fs::create_dir(root.join("target")).unwrap();
+        std::fs::write(root.join("target/CACHEDIR.TAG"), "").unwrap();
+        let built = root.join("target/monitor/patchvisor.bin");
+        assert_eq!(image("target/release/patchvisor"), built);
+        assert_eq!(image("target/debug/deps/tests-0123"), built);
     }
 }

@@ -18,8 +18,12 @@ use clap::Parser;
 use std::io::Write;
 use std::process::ExitCode;
 
+/// The status of a program that wrote to a reader that went away (128 and SIGPIPE), who knows why.
+const BROKEN_PIPE: u8 = 141;
+
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| arguments::explain(&error));
+    let done = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Pack(arguments) => pack::pack(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Inspect(arguments) => inspect::inspect(&arguments).map(|()| ExitCode::SUCCESS),
@@ -31,7 +35,11 @@ fn main() -> ExitCode {
         Command::Man { directory } => manual::man(&directory).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("patchvisor: error: {error:#}");
+        let cause = error.downcast_ref::<std::io::Error>();
+        if cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe) {
+            return ExitCode::from(BROKEN_PIPE);
+        }
+        eprintln!("patchvisor: error: {}", format!("{error:#}").trim_end());
         ExitCode::FAILURE
     })
 }

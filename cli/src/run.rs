@@ -5,13 +5,46 @@ use crate::{config, print};
 use anyhow::{Context, Result};
 use patchvisor::qemu::{Machine, Outcome, Show};
 use patchvisor::{guest, progress};
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 /// Exit code of a run that took too long, as of timeout(1).
 const TIMED_OUT: u8 = 124;
-/// What QEMU says of an image that another one has locked: `Failed to get "write" lock`.
-const LOCKED: &str = "Failed to get \"";
+/// What is added to the number of a signal that ends a process, as shells do.
+const SIGNALLED: i32 = 128;
+
+/// What QEMU complains of in its own words, and what mends it.
+const REMEDIES: &[(&str, &str)] = &[
+    (
+        "Failed to get \"",
+        "a disk image is in use by another QEMU: end that one, copy the image, or add ,readonly in both",
+    ),
+    (
+        "cannot set up guest memory",
+        "this machine has not so much memory: give the guests less with --memory",
+    ),
+    (
+        "Could not set up host forwarding rule",
+        "another program may listen on that port of this machine, or it is below 1024: choose another one",
+    ),
+    (
+        "Invalid host forwarding rule",
+        "a rule is PROTOCOL:ADDRESS:PORT-GUEST:PORT, and addresses may be left out: hostfwd=tcp::2222-:22",
+    ),
+    (
+        "Unable to find the RISC-V BIOS",
+        "--bios names a file, or is left out for the OpenSBI that comes with QEMU",
+    ),
+    (
+        "unable to find CPU model",
+        "`qemu-system-riscv64 -cpu help` lists the processors",
+    ),
+];
 
 /// Packs the guests, boots the monitor with them and gives the console.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
@@ -43,9 +76,11 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
         true => Show::StandardError,
         false => Show::StandardOutput,
     };
+    let run = machine.spawn_interactive(show)?;
+    let signal = pass_signals_on(run.id())?;
     eprintln!("patchvisor: Ctrl-A x leaves the guest");
     let limit = arguments.timeout.map_or(Duration::MAX, Duration::from_secs);
-    let outcome = machine.spawn_interactive(show)?.wait(limit)?;
+    let outcome = run.wait(limit)?;
     // What is left in memory is the file alone, which goes with this value.
     drop(file);
     if arguments.json {
@@ -53,7 +88,28 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
             print(&serde_json::to_string(&stats)?)?;
         }
     }
-    Ok(verdict(&outcome))
+    Ok(match signal.load(Ordering::Relaxed) {
+        0 => verdict(&outcome),
+        signal => ExitCode::from(u8::try_from(SIGNALLED + signal).unwrap_or(1)),
+    })
+}
+
+/// Has QEMU end when this process is told to end: it would go on alone, and the bundle would stay.
+/// The value is the signal, or 0.
+fn pass_signals_on(qemu: u32) -> Result<Arc<AtomicI32>> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("waiting for signals")?;
+    let received = Arc::new(AtomicI32::new(0));
+    let qemu = i32::try_from(qemu).ok().and_then(Pid::from_raw);
+    let qemu = qemu.context("QEMU has no process id")?;
+    let seen = Arc::clone(&received);
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            seen.store(signal, Ordering::Relaxed);
+            // It may have ended already, of the same signal.
+            let _ = kill_process(qemu, Signal::TERM);
+        }
+    });
+    Ok(received)
 }
 
 /// The machine with all that was said about the host.
@@ -88,11 +144,10 @@ fn verdict(outcome: &Outcome) -> ExitCode {
     if !outcome.complaints.trim().is_empty() {
         eprintln!("{}", outcome.complaints.trim());
     }
-    if outcome.complaints.contains(LOCKED) {
-        eprintln!(
-            "patchvisor: error: a disk image is in use by another QEMU: end that one, copy the image, or \
-             add ,readonly in both"
-        );
+    for (complaint, remedy) in REMEDIES {
+        if outcome.complaints.contains(complaint) {
+            eprintln!("patchvisor: error: {remedy}");
+        }
     }
     let mut failed = false;
     // With several VMs it has gone on for the others.

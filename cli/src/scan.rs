@@ -140,20 +140,8 @@ fn segment_executes(flags: SegmentFlags) -> bool {
 
 /// The template map of a host that lacks nothing.
 fn maker() -> Maker {
-    use csr::{senvcfg, sstatus};
     Maker {
-        features: vcpu::Features {
-            sstatus: sstatus::SIE
-                | sstatus::SPIE
-                | sstatus::SPP
-                | sstatus::SUM
-                | sstatus::MXR
-                | sstatus::FS
-                | sstatus::VS,
-            senvcfg: senvcfg::FIOM | senvcfg::CBIE | senvcfg::CBCFE | senvcfg::CBZE,
-            scounteren: u64::from(u32::MAX),
-            satp_modes: 1 << 0 | 1 << isa::satp::SV39 | 1 << isa::satp::SV48 | 1 << isa::satp::SV57,
-        },
+        features: vcpu::Features::ALL,
         // cycle, time and instret.
         counters: 0b111,
         count: false,

@@ -2,12 +2,15 @@
 
 use crate::arguments::GuestArguments;
 use crate::devices::{DiskTable, NetTable};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bundle::{Mode, Sum, description::MOST_DEVICES};
 use patchvisor::guest::Guest;
 use patchvisor::size;
 use serde::Deserialize;
 use std::path::PathBuf;
+
+/// What a guest may have least of memory is what it has a multiple of, in bytes.
+const LEAST_MEMORY: u64 = 2 << 20;
 
 /// One `[[vm]]` of the file, and what flags say of the guest.
 #[derive(Debug, Default, Deserialize, Eq, PartialEq)]
@@ -110,6 +113,13 @@ impl VmTable {
         vm.name = self.name.unwrap_or_else(|| std::mem::take(&mut vm.name));
         vm.append = self.append.unwrap_or_default();
         vm.memory = self.memory.unwrap_or(vm.memory);
+        if vm.memory < LEAST_MEMORY {
+            bail!(
+                "VM \"{}\" has {} bytes of memory: write the unit of a size, as in 512M",
+                vm.name,
+                vm.memory
+            );
+        }
         vm.vcpus = self.vcpus.unwrap_or(vm.vcpus);
         vm.weight = self.weight.unwrap_or(vm.weight);
         vm.cap = self.cap;

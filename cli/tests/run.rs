@@ -587,7 +587,7 @@ fn shells_and_man_know_every_command() {
 
 #[test]
 fn every_command_has_an_example() {
-    for command in ["run", "pack", "inspect", "doctor", "completions"] {
+    for command in ["run", "pack", "inspect", "doctor", "completions", "man"] {
         let output = patchvisor().args([command, "--help"]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
@@ -596,4 +596,125 @@ fn every_command_has_an_example() {
             "{text}"
         );
     }
+}
+
+/// What `cargo install` leaves: the program alone, in `bin`. Nothing but its place tells where it belongs.
+#[test]
+fn an_installed_program_has_its_monitor_beside_it_or_says_what_puts_it_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let prefix = directory.path().canonicalize().unwrap();
+    let empty = prefix.join("empty");
+    let program = prefix.join("bin/patchvisor");
+    for directory in ["bin", "empty", "lib/patchvisor"] {
+        std::fs::create_dir_all(prefix.join(directory)).unwrap();
+    }
+    // By another process: a file that is open for writing here while another thread forks cannot be run.
+    let mut copy = Command::new("cp");
+    copy.arg(env!("CARGO_BIN_EXE_patchvisor")).arg(&program);
+    assert!(copy.status().unwrap().success());
+    let said = |words: &[&str]| {
+        let mut command = Command::new(&program);
+        command
+            .args(words)
+            .current_dir(&empty)
+            .env_clear()
+            .env("QEMU", QEMU);
+        let output = command.output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let kernel = prefix.join("Image");
+    std::fs::write(&kernel, image()).unwrap();
+    let run = [
+        "run",
+        "--kernel",
+        kernel.to_str().unwrap(),
+        "--qemu-arg",
+        "--script",
+    ];
+    let run = [&run[..], &["--qemu-arg", "echo started"]].concat();
+    let remedy = format!("cargo xtask install --prefix {}", prefix.display());
+    for words in [&run[..], &["doctor"]] {
+        assert!(said(words).contains(&remedy), "{}", said(words));
+    }
+    std::fs::write(prefix.join("lib/patchvisor/patchvisor.bin"), image()).unwrap();
+    assert!(said(&run).contains("started"), "{}", said(&run));
+    assert!(said(&["doctor"]).contains("lib/patchvisor/patchvisor.bin\n"));
+}
+
+#[test]
+fn a_run_that_is_told_to_end_takes_its_machine_along() {
+    let script = Script::new("trap 'exit 0' TERM; echo $$; while :; do sleep 0.1; done");
+    let kernel = script.file("Image", &image());
+    let temporary = script.path("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+        let mut run = patchvisor()
+            .args(["run", "--kernel"])
+            .arg(&kernel)
+            .args(["--qemu-arg", "--script", "--qemu-arg", &script.body])
+            .env("PATCHVISOR_MONITOR", &kernel)
+            .env("TMPDIR", &temporary)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let output = run.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
+        let machine = PathBuf::from("/proc").join(line.trim());
+        assert!(machine.exists(), "{line}");
+        let mut kill = Command::new("kill");
+        kill.arg(format!("-{signal}")).arg(run.id().to_string());
+        assert!(kill.status().unwrap().success());
+        assert_eq!(run.wait().unwrap().code(), Some(128 + number), "{signal}");
+        assert!(!machine.exists(), "{signal}");
+        let left = std::fs::read_dir(&temporary).unwrap().count();
+        assert_eq!(left, 0, "{signal}");
+    }
+}
+
+#[test]
+fn what_qemu_complains_of_is_told_with_the_remedy() {
+    let says = |complaint: &str, arguments: &[&str]| {
+        let script = Script::new(&format!(
+            "echo 'qemu-system-riscv64: {complaint}' >&2; exit 1"
+        ));
+        let kernel = script.file("Image", &image());
+        let output = script.patchvisor_run(arguments, &kernel);
+        assert_eq!(output.status.code(), Some(1), "{complaint}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let memory = "cannot set up guest memory: Cannot allocate memory";
+    assert!(says(memory, &[]).contains("--memory"));
+    let port = "Could not set up host forwarding rule";
+    assert!(says(port, &[]).contains("choose another"));
+    // What is wrong before QEMU starts says so too.
+    assert!(says("", &["--memory", "512"]).contains("512M"));
+    assert!(says("", &["--harts", "0"]).contains("at least one hart"));
+    assert!(says("", &["-M", "sifive_u", "--rng"]).contains("--rng=false"));
+    assert!(says("", &["--overlay", QEMU]).contains("`dtc -@"));
+}
+
+#[test]
+fn a_table_with_one_bracket_is_told_of_the_second() {
+    let script = Script::new("exit 0");
+    let config = script.file("vm.toml", b"[vm]\nkernel = \"Image\"\n");
+    let output = patchvisor_on(&["run", "--config"], &config);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("[[vm]]") && !errors.ends_with("\n\n"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error_to_tell() {
+    let mut command = patchvisor();
+    command.args(["completions", "bash"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(141));
+    assert!(output.stderr.is_empty());
 }

@@ -80,7 +80,7 @@ pub fn mask(indices: u64) -> u64 {
 /// Fails the program when there are not as many.
 pub fn find(count: usize) {
     assert!(count <= MOST, "more harts than the library has room for");
-    let others = (0..64).filter(|&id| id != start::hart() && status(id).error == 0);
+    let others = all().filter(|&id| id != start::hart());
     let mut found = 1;
     for id in others.take(count - 1) {
         IDS[found].store(id, Ordering::Relaxed);
@@ -95,6 +95,11 @@ pub fn find(count: usize) {
 /// HSM's status of the hart with this id.
 pub fn status(id: u64) -> sbi::Reply {
     sbi::call(sbi::HSM, 2, [id, 0, 0, 0, 0, 0])
+}
+
+/// The ids of the machine's harts, by asking for each that may be there.
+pub fn all() -> impl Iterator<Item = u64> {
+    (0..64).filter(|&id| status(id).error == 0)
 }
 
 /// Starts the hart of that index in `function`, which is given the index and must not return.
@@ -120,8 +125,7 @@ pub fn entry(index: usize, function: extern "C" fn(usize) -> !) -> (u64, u64) {
 
 /// How many harts the machine has, as far as the library can use them.
 pub fn available() -> usize {
-    let harts = (0..64).filter(|&id| status(id).error == 0);
-    harts.count().min(MOST)
+    all().count().min(MOST)
 }
 
 /// Starts harts until `count` are there to work.

@@ -3,7 +3,7 @@
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{sbi, start};
+use crate::{harts, sbi, start};
 
 /// HSM states.
 pub const STARTED: u64 = 0;
@@ -110,16 +110,6 @@ unsafe extern "C" {
     fn suspend_and_resume(extension: u64, function: u64, kind: u64, arrival: &Arrival) -> i64;
 }
 
-/// The state of a hart.
-pub fn status(hart: u64) -> sbi::Reply {
-    sbi::call(sbi::HSM, 2, [hart, 0, 0, 0, 0, 0])
-}
-
-/// The harts of the machine, by asking for each that may be there.
-pub fn all() -> impl Iterator<Item = u64> {
-    (0..64).filter(|&hart| status(hart).error == 0)
-}
-
 /// Suspends this hart so that it keeps no registers, by HSM (function 3) or the system's suspension.
 /// Whether it resumed, and as it should. `sie`, `stvec` and `sscratch` are then where programs start.
 pub fn suspend(extension: u64, function: u64, kind: u64) -> bool {
@@ -169,7 +159,7 @@ impl Worker {
     /// is from now on. Whether the hart arrived as it should.
     pub fn start(&mut self) -> bool {
         let me = start::hart();
-        let other = all().find(|&hart| hart != me && status(hart).value == STOPPED);
+        let other = harts::all().find(|&hart| hart != me && harts::status(hart).value == STOPPED);
         self.hart = other.unwrap_or(me);
         if !self.is_other() {
             return true;
@@ -220,7 +210,7 @@ impl Worker {
     pub fn stop(&self) {
         if self.is_other() {
             self.begin(task_stop as *const () as u64, 0);
-            while status(self.hart).value != STOPPED {}
+            while harts::status(self.hart).value != STOPPED {}
         }
     }
 }

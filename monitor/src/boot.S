@@ -6,6 +6,24 @@
 .option push
 .option norvc
 .section .text.start, "ax"
+
+# Goes on in the window, by the boot root; s7 = virtual minus physical. Uses t0, t1, t3, t4.
+.macro enter_window
+  li t4, 8
+  slli t1, t4, 60
+  lla t3, boot_root
+  srli t3, t3, 12
+  or t1, t1, t3
+  csrw satp, t1
+  sfence.vma
+  lla t0, 1f
+  add t0, t0, s7
+  jr t0
+1:
+  lla t0, monitor_trap
+  csrw stvec, t0
+.endm
+
 .globl _start
 _start:
   j 1f
@@ -146,19 +164,7 @@ _start:
   sd t4, 0(t2)
   j 1b
 2:
-  li t4, 8
-  slli t1, t4, 60
-  lla t3, boot_root
-  srli t3, t3, 12
-  or t1, t1, t3
-  csrw satp, t1
-  sfence.vma
-  lla t0, 1f
-  add t0, t0, s7
-  jr t0
-1:
-  lla t0, monitor_trap
-  csrw stvec, t0
+  enter_window
   lla sp, boot_stack
   li t0, {boot_stack_size}
   add sp, sp, t0
@@ -185,19 +191,7 @@ other_hart_start:
   li t1, {window}
   add s6, s6, t1
   sub s7, s6, s2                        # virtual minus physical
-  li t4, 8
-  slli t1, t4, 60
-  lla t3, boot_root
-  srli t3, t3, 12
-  or t1, t1, t3
-  csrw satp, t1
-  sfence.vma
-  lla t0, 1f
-  add t0, t0, s7
-  jr t0
-1:
-  lla t0, monitor_trap
-  csrw stvec, t0
+  enter_window
   ld sp, 0(tp)
   mv a0, tp
   call {start_other}

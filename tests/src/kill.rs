@@ -1,6 +1,6 @@
 //! Nothing is lost: what a guest was told to be on its disk is there when QEMU was killed.
 
-use crate::linux::{self, LIMIT};
+use crate::linux::{self, LIMIT, POWER_OFF, WITH_MODULES};
 use crate::{artefacts, runner};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -20,16 +20,6 @@ const DISK: u64 = 256 << 20;
 const WORDS: u64 = 512;
 /// Longest time from the first record to the machine's end, in milliseconds.
 const LONGEST: u64 = 1500;
-
-const INIT: &str = "#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t devtmpfs devtmpfs /dev
-for name in $(cat /modules/order); do
-    xzcat /modules/$name.ko.xz > /modules/$name.ko && insmod /modules/$name.ko
-done
-records /dev/vda
-poweroff -f
-";
 
 /// The trials.
 pub fn trials() -> Vec<Trial> {
@@ -121,7 +111,8 @@ fn word(record: u64, place: u64) -> u64 {
 
 fn initrd() -> Result<NamedTempFile> {
     let kernel = fetch::kernel(Suite::Trixie)?;
-    let mut archive = Initramfs::with_busybox(&fetch::busybox()?, INIT)?;
+    let script = format!("{WITH_MODULES}records /dev/vda\n{POWER_OFF}");
+    let mut archive = Initramfs::with_busybox(&fetch::busybox()?, &script)?;
     let program = std::fs::read(linux::program("records")?)?;
     archive.file("bin/records", 0o755, &program);
     add_modules(&mut archive, &kernel, DISK_MODULES)?;

@@ -19,6 +19,7 @@ pub mod disks;
 pub mod faults;
 pub mod gpt;
 pub mod hostile;
+pub mod install;
 pub mod kernels;
 pub mod kill;
 pub mod linux;

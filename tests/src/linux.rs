@@ -14,6 +14,8 @@ use tempfile::NamedTempFile;
 use xtask::fetch::{self, Suite};
 use xtask::initramfs::Initramfs;
 
+pub use xtask::image::WITH_MODULES;
+
 /// Longest that one machine may run, on a machine that is busy otherwise too.
 pub const LIMIT: Duration = Duration::from_secs(240);
 
@@ -25,27 +27,11 @@ pub const NATIVE_CPU: &str = "rv64,h=false,sstc=false,svadu=false,svvptc=false";
 const BEGIN: &str = "TEST:begin";
 const END: &str = "TEST:end";
 
-const PROLOGUE: &str = "#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mount -t tmpfs tmpfs /tmp
+const PROLOGUE: &str = "mount -t tmpfs tmpfs /tmp
 mount -t tracefs tracefs /sys/kernel/tracing
 ";
 
-/// How the scripts of small guests begin whose initramfs has modules: all of these are loaded.
-pub const WITH_MODULES: &str = "#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-for name in $(cat /modules/order); do
-    xzcat /modules/$name.ko.xz > /modules/$name.ko && insmod /modules/$name.ko
-done
-";
-
-/// How they end. What the console has not sent yet when the power goes is lost.
+/// How scripts of small guests end. What the console has not sent yet when the power goes is lost.
 pub const POWER_OFF: &str = "sleep 1\npoweroff -f\n";
 
 /// An initramfs in a file, and what boots with it.

@@ -1,106 +1,113 @@
 //! Makes the Debian package: the host command, the monitor's image, completions, manual pages, the book.
 
+use crate::install::{self, copy, said_by, write};
+use crate::paths;
 use crate::progress::step;
-use crate::{build, paths};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where in the package each shell looks for completions of `patchvisor`.
-const COMPLETIONS: &[(&str, &str)] = &[
-    ("bash", "usr/share/bash-completion/completions/patchvisor"),
-    ("zsh", "usr/share/zsh/vendor-completions/_patchvisor"),
-    (
-        "fish",
-        "usr/share/fish/vendor_completions.d/patchvisor.fish",
-    ),
-];
+/// The version of the workspace, which all crates share.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Who maintains it: the authors that the workspace names.
+const MAINTAINER: &str = env!("CARGO_PKG_AUTHORS");
 
 /// Builds the package; returns where it is.
 ///
 /// # Errors
 /// When something cannot be built, or dpkg's tools are not there.
 pub fn deb() -> Result<PathBuf> {
-    let architecture = said_by(Command::new("dpkg").arg("--print-architecture"))?;
-    let monitor = build::monitor()?;
-    let program = program()?;
+    let architecture = said_by(Command::new("dpkg").arg("--print-architecture"))
+        .context("a Debian package is made on Debian, with dpkg and gzip")?;
     let parent = paths::target("deb");
     let tree = parent.join("tree");
     if tree.exists() {
         fs::remove_dir_all(&tree).context("removing the last package's tree")?;
     }
-    let install = |from: &Path, to: &str| copy(from, &tree.join(to));
-    install(&program, "usr/bin/patchvisor")?;
-    let installed = tree.join("usr/bin/patchvisor");
+    let installed = install::into(&tree.join("usr"))?;
     step("stripping", Command::new("strip").arg(&installed))?;
-    install(&monitor, "usr/lib/patchvisor/patchvisor.bin")?;
-    for (shell, path) in COMPLETIONS {
-        let text = said_by(Command::new(&installed).args(["completions", shell]))?;
-        write(&tree.join(path), &format!("{text}\n"))?;
-    }
-    let pages = tree.join("usr/share/man/man1");
-    said_by(Command::new(&installed).arg("man").arg(&pages))?;
+    // Where packages of Debian have them; what a person installs is beside them.
+    let zsh = tree.join("usr/share/zsh");
+    fs::rename(zsh.join("site-functions"), zsh.join("vendor-completions"))?;
+    let documents = tree.join("usr/share/doc/patchvisor");
+    copy_documents(&documents)?;
+    write(&documents.join("changelog"), &changelog()?)?;
     let mut gzip = Command::new("gzip");
-    gzip.arg("-9n");
-    for page in fs::read_dir(&pages)? {
+    gzip.arg("-9n").arg(documents.join("changelog"));
+    for page in fs::read_dir(tree.join("usr/share/man/man1"))? {
         gzip.arg(page?.path());
     }
     said_by(&mut gzip)?;
-    documents(&tree.join("usr/share/doc/patchvisor"))?;
 
     let control = control(&architecture, &fs::read(&installed)?, size(&tree)?);
     write(&tree.join("DEBIAN/control"), &control)?;
-    let package = parent.join(format!("patchvisor_{}_{architecture}.deb", version()));
+    let package = parent.join(format!("patchvisor_{VERSION}_{architecture}.deb"));
     let mut command = Command::new("dpkg-deb");
     command.args(["--root-owner-group", "--build"]);
     step("packing", command.arg(&tree).arg(&package))?;
     Ok(package)
 }
 
-/// Builds the host command; returns its program.
-fn program() -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.current_dir(paths::root());
-    command.args(["build", "--release", "--package", "patchvisor"]);
-    command
-        .arg("--target-dir")
-        .arg(paths::root().join("target"));
-    step("building the host command", &mut command)?;
-    Ok(paths::target("release").join("patchvisor"))
-}
-
-/// The version of the workspace, which all crates share.
-fn version() -> &'static str {
-    env!("CARGO_PKG_VERSION")
-}
-
 /// The licences, the overview and the book's pages.
-fn documents(to: &Path) -> Result<()> {
+fn copy_documents(to: &Path) -> Result<()> {
     let root = paths::root();
-    for name in [
-        "README.md",
-        "ARCHITECTURE.md",
-        "LICENSE-APACHE",
-        "LICENSE-MIT",
-    ] {
+    for name in ["README.md", "ARCHITECTURE.md"] {
         copy(&root.join(name), &to.join(name))?;
     }
-    // Debian's policy, 12.5, wants the licence under this name.
-    copy(&root.join("LICENSE"), &to.join("copyright"))?;
+    let mit = fs::read_to_string(root.join("LICENSE-MIT")).context("reading the MIT licence")?;
+    write(&to.join("copyright"), &copyright(&mit))?;
     copy_tree(&root.join("docs/src"), &to.join("book"))
+}
+
+/// The licences as Debian's policy has them, 12.5: copyright-format 1.0. Debian itself has the text of
+/// the Apache licence.
+fn copyright(mit: &str) -> String {
+    let holders = mit
+        .lines()
+        .find_map(|line| line.strip_prefix("Copyright (c) "));
+    let text = mit.lines().map(|line| match line {
+        "" => " .\n".to_owned(),
+        line => format!(" {line}\n"),
+    });
+    format!(
+        "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\
+         Upstream-Name: Patchvisor\n\n\
+         Files: *\n\
+         Copyright: {}\n\
+         License: Apache-2.0 or Expat\n\n\
+         License: Apache-2.0\n\
+         \x20The text is in /usr/share/common-licenses/Apache-2.0.\n\n\
+         License: Expat\n{}",
+        holders.unwrap_or(MAINTAINER),
+        text.collect::<String>(),
+    )
+}
+
+/// See deb-changelog(5); dated now, or as `$SOURCE_DATE_EPOCH` says, as dpkg-deb(1) takes it.
+fn changelog() -> Result<String> {
+    let mut date = Command::new("date");
+    date.env("LC_ALL", "C").arg("-R");
+    if let Ok(seconds) = std::env::var("SOURCE_DATE_EPOCH") {
+        date.arg("-ud").arg(format!("@{seconds}"));
+    }
+    Ok(format!(
+        "patchvisor ({VERSION}) unstable; urgency=medium\n\n  * Version {VERSION}.\n\n \
+         -- {MAINTAINER}  {}\n",
+        said_by(&mut date)?
+    ))
 }
 
 /// `DEBIAN/control`, see deb-control(5). `installed` is in bytes.
 fn control(architecture: &str, program: &[u8], installed: u64) -> String {
+    // The emulator of RISC-V was in `-misc`, which goes on without it.
     format!(
         "Package: patchvisor\n\
-         Version: {}\n\
+         Version: {VERSION}\n\
          Architecture: {architecture}\n\
-         Maintainer: The Patchvisor developers <patchvisor@localhost>\n\
+         Maintainer: {MAINTAINER}\n\
          Installed-Size: {}\n\
-         Depends: libc6 (>= 2.{}), libgcc-s1, qemu-system-misc (>= 1:7.2) | qemu-system-riscv\n\
+         Depends: libc6 (>= 2.{}), libgcc-s1, qemu-system-riscv | qemu-system-misc (<< 1:9.1.0+ds-9~)\n\
          Suggests: qemu-utils\n\
          Section: otherosfs\n\
          Priority: optional\n\
@@ -109,7 +116,6 @@ fn control(architecture: &str, program: &[u8], installed: u64) -> String {
          \x20hypervisor extension. Guests run in user mode, with patches in the place of\n\
          \x20their privileged instructions. This package has the monitor and the command\n\
          \x20that packs guests for it and runs them on QEMU.\n",
-        version(),
         installed.div_ceil(1024),
         glibc(program),
     )
@@ -152,36 +158,6 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to.parent().unwrap_or(to))
-        .and_then(|()| fs::copy(from, to))
-        .map(drop)
-        .with_context(|| format!("copying {} to {}", from.display(), to.display()))
-}
-
-fn write(to: &Path, text: &str) -> Result<()> {
-    fs::create_dir_all(to.parent().unwrap_or(to))
-        .and_then(|()| fs::write(to, text))
-        .with_context(|| format!("writing {}", to.display()))
-}
-
-/// What a command prints.
-fn said_by(command: &mut Command) -> Result<String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| {
-        format!(
-            "{program} cannot be started: a Debian package is made on Debian, with dpkg and gzip"
-        )
-    })?;
-    if !output.status.success() {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        bail!("{program}: {}", errors.trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout)
-        .trim_end()
-        .to_owned())
 }
 
 #[cfg(test)]

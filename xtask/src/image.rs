@@ -201,7 +201,8 @@ fn make(directory: &Path, kernel: &fetch::Kernel, busybox: &Path) -> Result<()> 
 
 /// The initramfs of the machine that installs.
 fn installer(kernel: &fetch::Kernel, busybox: &Path) -> Result<Vec<u8>> {
-    let mut archive = Initramfs::with_busybox(busybox, include_str!("image/init.sh"))?;
+    let script = [WITH_MODULES, include_str!("image/init.sh")].concat();
+    let mut archive = Initramfs::with_busybox(busybox, &script)?;
     let sources = format!(
         "echo 'deb {} trixie main' > /etc/apt/sources.list\n",
         mirror::main()?
@@ -211,6 +212,12 @@ fn installer(kernel: &fetch::Kernel, busybox: &Path) -> Result<Vec<u8>> {
     add_modules(&mut archive, kernel, &[DISK_MODULES, EXT4_MODULES].concat())?;
     Ok(archive.finish())
 }
+
+/// How a script goes on whose initramfs has modules: all of these are loaded, in their order.
+pub const WITH_MODULES: &str = "for name in $(cat /modules/order); do
+    xzcat /modules/$name.ko.xz > /modules/$name.ko && insmod /modules/$name.ko
+done
+";
 
 /// Adds modules as `/modules/<name>.ko.xz`, and their names in order as `/modules/order`.
 ///

@@ -5,6 +5,14 @@ use anyhow::{Context, Result};
 use std::io::Write;
 use std::path::Path;
 
+/// How every script that is a first process begins.
+const BEGIN: &str = "#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+";
+
 const REGULAR: u32 = 0o100_000;
 const DIRECTORY: u32 = 0o040_000;
 const SYMLINK: u32 = 0o120_000;
@@ -29,7 +37,8 @@ impl Initramfs {
         archive
     }
 
-    /// An archive with busybox and its commands, and `script` as `/init`.
+    /// An archive with busybox and its commands, and as `/init` a shell script that ends with `script`:
+    /// before it commands are put into `/bin`, and `/proc`, `/sys` and `/dev` are mounted.
     ///
     /// # Errors
     /// When busybox cannot be read.
@@ -44,7 +53,7 @@ impl Initramfs {
         for command in COMMANDS {
             archive.link(&format!("bin/{command}"), "busybox");
         }
-        archive.file("init", 0o755, script.as_bytes());
+        archive.file("init", 0o755, format!("{BEGIN}{script}").as_bytes());
         Ok(archive)
     }
 
@@ -113,6 +122,13 @@ impl Initramfs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_script_begins_with_commands_and_file_systems() {
+        let archive = Initramfs::with_busybox(Path::new("/dev/null"), "exit\n").unwrap();
+        let text = String::from_utf8(archive.finish()).unwrap();
+        assert!(text.contains(&format!("init\0\0{BEGIN}exit\n")), "{text}");
+    }
 
     #[test]
     fn entries_are_laid_out_as_newc() {

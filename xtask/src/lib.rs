@@ -11,6 +11,7 @@ pub mod fuzz;
 pub mod hostile;
 pub mod image;
 pub mod initramfs;
+pub mod install;
 pub mod mirror;
 pub mod paths;
 pub mod progress;

@@ -5,7 +5,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
-use xtask::{bench, build, deb, demo, fetch, hostile, image, setup, test};
+use xtask::{bench, build, deb, demo, fetch, hostile, image, install, setup, test};
 
 /// Development tasks of Patchvisor.
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ enum Task {
         /// Build this alone.
         what: Option<What>,
     },
+    /// Install the host command with the monitor, completions and manual pages; prints where it is.
+    Install(install::Options),
     /// Make the Debian package; prints where it is.
     Deb,
     /// Install the Debian packages that are missing; says what and why.
@@ -68,6 +70,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Test(options) => return test::test(&options),
         Task::Hostile(options) => return hostile::hostile(&options),
         Task::Bench(options) => bench::bench(&options)?,
+        Task::Install(options) => println!("{}", install::install(&options)?.display()),
         Task::Deb => println!("{}", deb::deb()?.display()),
         Task::Setup => setup::ensure()?,
         Task::Fetch { disk } => {

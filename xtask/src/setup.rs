@@ -11,9 +11,6 @@ use patchvisor::qemu;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The oldest QEMU whose firmware and `virt` machine are known to do.
-const OLDEST_QEMU: (u32, u32) = (10, 0);
-
 /// The suite of Debian 12 that has a QEMU new enough.
 const BACKPORTS: &str = "bookworm-backports";
 
@@ -33,7 +30,7 @@ struct Need {
 const NEEDS: &[Need] = &[
     Need {
         packages: &["qemu-system-riscv"],
-        why: "QEMU 10 or later is the host that everything runs on",
+        why: "QEMU 10 or later is the host that everything is tested on",
         present: qemu_is_present,
     },
     Need {
@@ -90,7 +87,7 @@ const IMAGE_NEEDS: &[Need] = &[
 ];
 
 fn qemu_is_present() -> bool {
-    qemu::find().is_ok_and(|qemu| qemu.version >= OLDEST_QEMU)
+    qemu::find().is_ok_and(|qemu| qemu.version >= qemu::TESTED)
 }
 
 fn rust_is_present() -> bool {

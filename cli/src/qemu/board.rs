@@ -32,6 +32,10 @@ struct Facts {
     least_memory: u64,
     /// Whether its firmware can power it off.
     powers_off: bool,
+    /// Virtio devices that it has room for.
+    slots: usize,
+    /// Where Debian's `linux-image` packages have its device tree, where QEMU makes none.
+    tree: Option<&'static str>,
 }
 
 impl Board {
@@ -47,6 +51,9 @@ impl Board {
             other_lines,
             least_memory,
             powers_off: self == Self::Virt,
+            // `virtio-mmio-bus.N` is at 0x10001000 + N * 0x1000.
+            slots: if self == Self::Virt { 8 } else { 0 },
+            tree: (self == Self::Icicle).then_some("microchip/mpfs-icicle-kit.dtb"),
         }
     }
 
@@ -77,6 +84,16 @@ impl Board {
         };
         arguments.extend(["-smp".to_owned(), count.to_string()]);
         arguments
+    }
+
+    /// How many virtio devices it has room for.
+    pub(super) fn slots(self) -> usize {
+        self.facts().slots
+    }
+
+    /// Where Debian's `linux-image` packages have its device tree, where QEMU makes none.
+    pub fn tree(self) -> Option<&'static str> {
+        self.facts().tree
     }
 
     /// How much memory it has when it is asked for so many bytes.

@@ -1,12 +1,11 @@
 //! The virtio devices of the emulated host: disks, one network device, one entropy device.
 
+use super::board::Board;
 use crate::disk::Image;
 use anyhow::{Result, bail};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// Virtio devices that QEMU's `virt` has room for: `virtio-mmio-bus.N` is at 0x10001000 + N * 0x1000.
-const SLOTS: usize = 8;
 /// What QEMU calls the far end of the network device.
 const UPLINK: &str = "uplink";
 
@@ -21,13 +20,21 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Checks that there is room for them.
-    pub fn check(&self) -> Result<()> {
+    /// Checks that there is room for them on a board.
+    pub fn check(&self, board: Board) -> Result<()> {
         let count =
             self.disks.len() + usize::from(self.uplink.is_some()) + usize::from(self.entropy);
-        if count > SLOTS {
+        let slots = board.slots();
+        if count > 0 && slots == 0 {
             bail!(
-                "the host has room for {SLOTS} virtio devices, and its disks, uplink and entropy device \
+                "{} has no virtio devices for images of disks, an uplink and entropy: pack disks with bundle:FILE, \
+                 leave uplinks out, and give --rng=false",
+                board.name()
+            );
+        }
+        if count > slots {
+            bail!(
+                "the host has room for {slots} virtio devices, and its disks, uplink and entropy device \
                  are {count}: put disks into one image as partitions, or leave the entropy device out \
                  with --rng=false"
             );
@@ -130,9 +137,18 @@ mod tests {
             uplink: Some("user".into()),
             entropy: false,
         };
-        devices.check().unwrap();
+        devices.check(Board::Virt).unwrap();
         devices.entropy = true;
-        let error = devices.check().unwrap_err().to_string();
+        let error = devices.check(Board::Virt).unwrap_err().to_string();
         assert!(error.contains("--rng=false"), "{error}");
+    }
+
+    #[test]
+    fn a_board_without_virtio_takes_none() {
+        let mut devices = Devices::default();
+        devices.check(Board::SifiveU).unwrap();
+        devices.entropy = true;
+        let error = devices.check(Board::SifiveU).unwrap_err().to_string();
+        assert!(error.contains("sifive_u has no virtio"), "{error}");
     }
 }

@@ -14,6 +14,13 @@ use std::process::Command;
 /// The program that emulates the host, overridden by the environment variable `QEMU`.
 const QEMU: &str = "qemu-system-riscv64";
 
+/// The oldest QEMU, major and minor version, on which guests run: Debian 6.12 boots, with the OpenSBI
+/// 1.1 that it brings. Whatever else asks for a version asks here.
+pub const OLDEST: (u32, u32) = (7, 2);
+
+/// The oldest QEMU that tests run on, and figures are of: they need its processors and boards.
+pub const TESTED: (u32, u32) = (10, 0);
+
 /// A processor without the H extension, which is what Patchvisor is for.
 pub const DEFAULT_CPU: &str = "rv64,h=false";
 
@@ -59,7 +66,7 @@ pub fn find() -> Result<Program> {
         .output()
         .with_context(|| {
             format!(
-                "{} cannot be started: install it (Debian: qemu-system-riscv from bookworm-backports, or qemu-system-misc)",
+                "{} cannot be started: `patchvisor doctor` says what to install, or name it in $QEMU",
                 path.display()
             )
         })?;
@@ -316,8 +323,15 @@ impl Machine {
             }
             readable(path).with_context(|| format!("the {name} {}", path.display()))?;
         }
+        if let (Some(tree), None) = (self.board.tree(), &self.dtb) {
+            bail!(
+                "QEMU makes no device tree for {}: give one with --dtb; Debian's package linux-image-riscv64 brings it, \
+                 as usr/lib/linux-image-*/{tree}",
+                self.board.name()
+            );
+        }
         self.devices.disks.iter().try_for_each(Image::check)?;
-        self.devices.check()
+        self.devices.check(self.board)
     }
 }
 
@@ -377,6 +391,16 @@ mod tests {
         assert_eq!(
             line(&machine.board(Board::Icicle)),
             "-M microchip-icicle-kit -smp 5 -m 1537M -dtb board.dtb"
+        );
+    }
+
+    #[test]
+    fn a_board_whose_tree_is_missing_says_where_one_is() {
+        let error = Machine::new().board(Board::Icicle).spawn();
+        let message = format!("{:#}", error.err().unwrap());
+        assert!(
+            message.contains("--dtb") && message.contains("microchip/"),
+            "{message}"
         );
     }
 

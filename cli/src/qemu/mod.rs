@@ -22,5 +22,5 @@ mod run;
 
 pub use board::Board;
 pub use console::{Line, Show, marker};
-pub use machine::{DEFAULT_CPU, Machine, Program, find};
+pub use machine::{DEFAULT_CPU, Machine, OLDEST, Program, TESTED, find};
 pub use run::{Outcome, Run};

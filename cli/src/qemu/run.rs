@@ -83,7 +83,7 @@ impl Run {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = command.spawn().with_context(|| {
-            format!("{program} cannot be started: install it, or name it in $QEMU")
+            format!("{program} cannot be started: `patchvisor doctor` says what to install, or name another in $QEMU")
         })?;
         let stdin = child.stdin.take();
         let mut output = child.stdout.take().context("no pipe for QEMU's output")?;
@@ -232,11 +232,17 @@ impl Run {
             // What came between the deadline and the end belongs to the record.
             while self.receive(Instant::now() + GRACE).is_ok() {}
         }
-        let mut complaints = self
+        let complaints = self
             .complaints
             .take()
             .and_then(|thread| thread.join().ok())
             .unwrap_or_default();
+        // Who ended it needs not be told of it.
+        let ended_here = format!("terminating on signal 15 from pid {} ", std::process::id());
+        let mut complaints: String = complaints
+            .split_inclusive('\n')
+            .filter(|line| !line.contains(&ended_here))
+            .collect();
         if let Some(failure) = self.console.logs.take().and_then(Logs::finish) {
             complaints += &format!("{failure}\n");
         }

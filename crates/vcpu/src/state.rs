@@ -1,8 +1,9 @@
 //! The architectural state of one virtual hart, laid out for assembly to reach.
 
 use isa::address::GuestPhys;
-use isa::csr::sstatus;
+use isa::csr::{senvcfg, sstatus};
 use isa::reg::Reg;
+use isa::satp;
 
 use crate::warl;
 
@@ -72,6 +73,20 @@ pub struct Features {
 }
 
 impl Features {
+    /// Those of a host that has all there is.
+    pub const ALL: Self = Self {
+        sstatus: sstatus::SIE
+            | sstatus::SPIE
+            | sstatus::SPP
+            | sstatus::SUM
+            | sstatus::MXR
+            | sstatus::FS
+            | sstatus::VS,
+        senvcfg: senvcfg::FIOM | senvcfg::CBIE | senvcfg::CBCFE | senvcfg::CBZE,
+        scounteren: 0xffff_ffff,
+        satp_modes: 1 << satp::BARE | 1 << satp::SV39 | 1 << satp::SV48 | 1 << satp::SV57,
+    };
+
     /// Whether `satp.MODE` may be `mode`.
     #[must_use]
     pub const fn offers_satp_mode(&self, mode: u8) -> bool {

@@ -164,6 +164,56 @@ pub fn read_register<D: Device>(input: &mut Input<'_>, mmio: &Mmio<D>) {
     let _ = mmio.read(input.half().into(), width);
 }
 
+/// A device, what it works with, and its guest.
+trait Player {
+    /// What kind of device it is.
+    type Device: Device;
+
+    /// The device.
+    fn mmio(&mut self) -> &mut Mmio<Self::Device>;
+
+    /// Serves the device as the monitor does.
+    fn serve(&mut self);
+
+    /// Resets the device as the monitor does.
+    fn reset(&mut self) {
+        self.mmio().reset();
+    }
+
+    /// Does one thing that the input chooses.
+    fn step(&mut self, input: &mut Input<'_>);
+
+    /// What the monitor does when the guest has written a register.
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::None => {}
+            Action::Started | Action::Notify(_) => self.serve(),
+            Action::Reset => self.reset(),
+        }
+    }
+
+    /// A step that all devices have: the guest writes a register.
+    fn write_register(&mut self, input: &mut Input<'_>) {
+        let action = touch_register(input, self.mmio());
+        self.act(action);
+    }
+
+    /// Takes steps until the input has no more, or they are enough.
+    fn play(&mut self, input: &mut Input<'_>) {
+        for _ in 0..MOST_STEPS {
+            if input.0.is_empty() {
+                break;
+            }
+            self.step(input);
+        }
+    }
+}
+
+/// The feature if the bit of the choice is set, else none.
+const fn has(choice: u8, bit: u8, feature: u64) -> u64 {
+    if choice & bit != 0 { feature } else { 0 }
+}
+
 /// A block device, its disk and its guest.
 struct Blocks {
     mmio: Mmio<Block>,
@@ -173,11 +223,6 @@ struct Blocks {
 }
 
 impl Blocks {
-    fn serve(&mut self) {
-        // With more to do the monitor comes back later.
-        let _ = self.mmio.serve(&mut self.disk, &mut self.memory);
-    }
-
     fn end(&mut self, number: usize) {
         let (token, status) = self.disk.end(number, &mut self.memory.ram);
         let (disk, memory) = (&mut self.disk, &mut self.memory);
@@ -187,17 +232,6 @@ impl Blocks {
     fn drain(&mut self) {
         while !self.disk.taken.is_empty() {
             self.end(0);
-        }
-    }
-
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::None => {}
-            Action::Started | Action::Notify(_) => self.serve(),
-            Action::Reset => {
-                self.drain();
-                self.mmio.reset();
-            }
         }
     }
 
@@ -221,13 +255,28 @@ impl Blocks {
         parts.push(Part::write(status, 1));
         self.driver.add(&mut self.memory.ram, &parts);
     }
+}
+
+impl Player for Blocks {
+    type Device = Block;
+
+    fn mmio(&mut self) -> &mut Mmio<Block> {
+        &mut self.mmio
+    }
+
+    fn serve(&mut self) {
+        // With more to do the monitor comes back later.
+        let _ = self.mmio.serve(&mut self.disk, &mut self.memory);
+    }
+
+    fn reset(&mut self) {
+        self.drain();
+        self.mmio.reset();
+    }
 
     fn step(&mut self, input: &mut Input<'_>) {
         match input.byte() % 8 {
-            0 => {
-                let action = touch_register(input, &mut self.mmio);
-                self.act(action);
-            }
+            0 => self.write_register(input),
             1 => read_register(input, &self.mmio),
             2 | 3 => touch_memory(input, &mut self.driver, &mut self.memory.ram),
             4 => self.request(input),
@@ -269,17 +318,12 @@ pub fn block(input: &[u8]) {
         memory: Watched::new(Ram::new(RAM)),
         driver: Driver::new(BASE, 16),
     };
-    let has = |bit: u8, feature: u64| if choice & bit != 0 { feature } else { 0 };
-    let features = has(8, 1 << 9) | has(16, EVENT_IDX) | has(32, INDIRECT_DESC);
+    let features =
+        has(choice, 8, 1 << 9) | has(choice, 16, EVENT_IDX) | has(choice, 32, INDIRECT_DESC);
     if choice & 64 == 0 {
         start(&mut blocks.mmio, features, &[&blocks.driver]);
     }
-    for _ in 0..MOST_STEPS {
-        if input.0.is_empty() {
-            break;
-        }
-        blocks.step(&mut input);
-    }
+    blocks.play(&mut input);
     blocks.act(Action::Reset);
     blocks.disk.verdict = Status::Done;
     blocks.disk.bytes[512..1024].fill(0xaa);

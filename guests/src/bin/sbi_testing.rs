@@ -8,7 +8,7 @@ fn main() {}
 
 #[cfg(target_os = "none")]
 mod guest {
-    use guests::{console, context, csr, println, start, workers};
+    use guests::{console, context, csr, harts, println, start};
     use sbi_testing::{
         BaseCase, DbcnCase, HsmCase, IpiCase, TimerCase, test_base, test_dbcn, test_hsm, test_ipi,
         test_timer,
@@ -26,7 +26,7 @@ mod guest {
             case => println!("IPI: {case:?}"),
         });
         settle();
-        let mask = workers::all().fold(0, |mask, hart| mask | 1 << hart);
+        let mask = harts::all().fold(0, |mask, hart| mask | 1 << hart);
         let mut seen = Seen {
             harts: [0; 64],
             count: 0,

@@ -11,7 +11,7 @@ use super::report::{Column, Exits, Io, Report, rounded};
 use super::run::{Clock, LIMIT, Measured, Way, ended, figures};
 use super::{Options, announce};
 use crate::fetch::{self, Suite};
-use crate::image::{DISK_MODULES, add_modules};
+use crate::image::{DISK_MODULES, WITH_MODULES, add_modules};
 use crate::initramfs::Initramfs;
 use crate::system::{Host, System};
 use anyhow::{Context, Result, ensure};
@@ -45,14 +45,8 @@ const NET_MODULES: &[&str] = &[
     "drivers/net/virtio_net",
 ];
 
-const INIT: &str = "#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t devtmpfs devtmpfs /dev
-for name in $(cat /modules/order); do
-    xzcat /modules/$name.ko.xz > /modules/$name.ko && insmod /modules/$name.ko
-done
-mount -t proc proc /proc
-echo 2 > /proc/sys/kernel/perf_user_access
+/// What is done when modules are loaded.
+const SCRIPT: &str = "echo 2 > /proc/sys/kernel/perf_user_access
 [ $1 = - ] || ifconfig eth0 $1 up
 shift
 io $@
@@ -138,7 +132,8 @@ fn bytes(name: &str) -> Option<u64> {
 }
 
 fn initramfs() -> Result<Vec<u8>> {
-    let mut archive = Initramfs::with_busybox(&fetch::busybox()?, INIT)?;
+    let script = [WITH_MODULES, SCRIPT].concat();
+    let mut archive = Initramfs::with_busybox(&fetch::busybox()?, &script)?;
     let program = linux::program("io")?;
     archive.file("bin/io", 0o755, &std::fs::read(program)?);
     add_modules(

@@ -1,9 +1,4 @@
-#!/bin/busybox sh
 # The demonstration's first process: shows where it runs, works, and powers off.
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs tmpfs /tmp
 echo
 echo PV:boot

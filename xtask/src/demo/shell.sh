@@ -1,9 +1,4 @@
-#!/bin/busybox sh
 # The interactive demonstration's first process: a shell.
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs tmpfs /tmp
 echo
 echo PV:boot

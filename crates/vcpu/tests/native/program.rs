@@ -1,7 +1,7 @@
 //! Makes random privileged programs, running them as they grow.
 
 use isa::address::GuestPhys;
-use isa::csr::{self, senvcfg, sstatus};
+use isa::csr::{self, sstatus};
 use isa::encode as e;
 use isa::reg::Reg;
 use vcpu::{Features, Hart, Mode};
@@ -27,16 +27,8 @@ const TEST_DEVICE: u32 = 0x0010_0000;
 
 /// QEMU's `rv64` with vector unit and without H and Sstc, having 16 event counters.
 const FEATURES: Features = Features {
-    sstatus: sstatus::SIE
-        | sstatus::SPIE
-        | sstatus::SPP
-        | sstatus::SUM
-        | sstatus::MXR
-        | sstatus::FS
-        | sstatus::VS,
-    senvcfg: senvcfg::FIOM | senvcfg::CBIE | senvcfg::CBCFE | senvcfg::CBZE,
     scounteren: 0x7_ffff,
-    satp_modes: 1 << 0 | 1 << 8 | 1 << 9 | 1 << 10,
+    ..Features::ALL
 };
 
 /// The CSRs written down after every step.

@@ -10,12 +10,7 @@ use vcpu::{Counters, Effect, Features, Hart, Mode, Trap};
 pub const PLAIN: u64 = sstatus::SIE | sstatus::SPIE | sstatus::SPP | sstatus::SUM | sstatus::MXR;
 
 /// A hart with all there is.
-pub const EVERYTHING: Features = Features {
-    sstatus: PLAIN | sstatus::FS | sstatus::VS,
-    senvcfg: senvcfg::FIOM | senvcfg::CBIE | senvcfg::CBCFE | senvcfg::CBZE,
-    scounteren: 0xffff_ffff,
-    satp_modes: 1 << 0 | 1 << 8 | 1 << 9 | 1 << 10,
-};
+pub const EVERYTHING: Features = Features::ALL;
 
 /// A hart with no more than there must be, and Sv39.
 pub const LEAST: Features = Features {

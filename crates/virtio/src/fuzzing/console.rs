@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Input, MOST_STEPS, RAM, Watched, read_register, touch_memory, touch_register};
+use super::{Input, Player, RAM, Watched, has, read_register, touch_memory};
 use crate::mmio::register;
 use crate::testing::{BASE, Driver, EVENT_IDX, INDIRECT_DESC, Part, Ram, start};
 use crate::{Action, Console, Mmio};
@@ -36,23 +36,6 @@ impl Consoles {
         start(&mut self.mmio, features, &queues);
     }
 
-    fn serve(&mut self) {
-        self.output = [0; PORTS];
-        let output = &mut self.output;
-        let mut take = |port: usize, bytes: &[u8]| output[port] += bytes.len();
-        // With more to do the monitor comes back later.
-        let _ = self.mmio.serve(&mut take, &mut self.memory);
-        assert!(self.output.iter().all(|bytes| *bytes <= MOST_BYTES));
-    }
-
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::None => {}
-            Action::Started | Action::Notify(_) => self.serve(),
-            Action::Reset => self.mmio.reset(),
-        }
-    }
-
     fn notify(&mut self, queue: u8) {
         let action = self.mmio.write(register::QUEUE_NOTIFY, 4, queue.into());
         self.act(action);
@@ -81,13 +64,27 @@ impl Consoles {
         self.drivers[usize::from(queue)].add(&mut self.memory.ram, &parts);
         self.notify(queue);
     }
+}
+
+impl Player for Consoles {
+    type Device = Console;
+
+    fn mmio(&mut self) -> &mut Mmio<Console> {
+        &mut self.mmio
+    }
+
+    fn serve(&mut self) {
+        self.output = [0; PORTS];
+        let output = &mut self.output;
+        let mut take = |port: usize, bytes: &[u8]| output[port] += bytes.len();
+        // With more to do the monitor comes back later.
+        let _ = self.mmio.serve(&mut take, &mut self.memory);
+        assert!(self.output.iter().all(|bytes| *bytes <= MOST_BYTES));
+    }
 
     fn step(&mut self, input: &mut Input<'_>) {
         match input.byte() % 8 {
-            0 => {
-                let action = touch_register(input, &mut self.mmio);
-                self.act(action);
-            }
+            0 => self.write_register(input),
             1 => read_register(input, &self.mmio),
             2 => {
                 let queue = usize::from(input.byte() % QUEUES);
@@ -123,17 +120,12 @@ pub fn console(input: &[u8]) {
         drivers: Consoles::drivers(),
         output: [0; PORTS],
     };
-    let has = |bit: u8, feature: u64| if choice & bit != 0 { feature } else { 0 };
-    let features = has(1, MULTIPORT) | has(2, EVENT_IDX) | has(4, INDIRECT_DESC);
+    let features =
+        has(choice, 1, MULTIPORT) | has(choice, 2, EVENT_IDX) | has(choice, 4, INDIRECT_DESC);
     if choice & 64 == 0 {
         consoles.start(features);
     }
-    for _ in 0..MOST_STEPS {
-        if input.0.is_empty() {
-            break;
-        }
-        consoles.step(&mut input);
-    }
+    consoles.play(&mut input);
     consoles.act(Action::Reset);
     consoles.memory = Watched::new(Ram::new(RAM));
     consoles.drivers = Consoles::drivers();

@@ -6,7 +6,7 @@ use alloc::vec;
 use bundle::Mac;
 use switch::{Frame, HEADER, LONGEST, Partial};
 
-use super::{Input, MOST_STEPS, RAM, Watched, read_register, touch_memory, touch_register};
+use super::{Input, Player, RAM, Watched, has, read_register, touch_memory};
 use crate::mmio::register;
 use crate::net::{RECEIVE, TRANSMIT};
 use crate::testing::{BASE, Driver, EVENT_IDX, INDIRECT_DESC, Part, Ram, start};
@@ -35,6 +35,38 @@ impl Nets {
         start(&mut self.mmio, features, &[receive, transmit]);
     }
 
+    /// A frame as drivers send them, of any content, header and all.
+    fn send(&mut self, input: &mut Input<'_>) {
+        let at = BASE.add(0x6000);
+        let mut header = [0; 12];
+        header[0] = input.byte() % 2;
+        header[1] = input.byte() / 128;
+        header[6] = input.byte();
+        header[8] = input.byte();
+        self.memory.ram.put(at, &header);
+        let (cut, size) = (u32::from(input.byte() % 40), u32::from(input.half() % 2048));
+        let parts = [
+            Part::read(at, cut + 1),
+            Part::read(at.add(u64::from(cut) + 1), size + 1),
+        ];
+        self.drivers[TRANSMIT].add(&mut self.memory.ram, &parts);
+    }
+
+    /// A receive buffer as drivers make them.
+    fn give(&mut self, input: &mut Input<'_>) {
+        let at = BASE.add(0x8000 + u64::from(input.byte()) * 16);
+        let size = [12, 100, 1530, 11][usize::from(input.byte() % 4)];
+        self.drivers[RECEIVE].add(&mut self.memory.ram, &[Part::write(at, size)]);
+    }
+}
+
+impl Player for Nets {
+    type Device = Net;
+
+    fn mmio(&mut self) -> &mut Mmio<Net> {
+        &mut self.mmio
+    }
+
     fn serve(&mut self) {
         let waiting = &mut self.waiting;
         let mut send = |frame: Frame| {
@@ -59,44 +91,9 @@ impl Nets {
         self.mmio.end_receive(&self.memory);
     }
 
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::None => {}
-            Action::Started | Action::Notify(_) => self.serve(),
-            Action::Reset => self.mmio.reset(),
-        }
-    }
-
-    /// A frame as drivers send them, of any content, header and all.
-    fn send(&mut self, input: &mut Input<'_>) {
-        let at = BASE.add(0x6000);
-        let mut header = [0; 12];
-        header[0] = input.byte() % 2;
-        header[1] = input.byte() / 128;
-        header[6] = input.byte();
-        header[8] = input.byte();
-        self.memory.ram.put(at, &header);
-        let (cut, size) = (u32::from(input.byte() % 40), u32::from(input.half() % 2048));
-        let parts = [
-            Part::read(at, cut + 1),
-            Part::read(at.add(u64::from(cut) + 1), size + 1),
-        ];
-        self.drivers[TRANSMIT].add(&mut self.memory.ram, &parts);
-    }
-
-    /// A receive buffer as drivers make them.
-    fn give(&mut self, input: &mut Input<'_>) {
-        let at = BASE.add(0x8000 + u64::from(input.byte()) * 16);
-        let size = [12, 100, 1530, 11][usize::from(input.byte() % 4)];
-        self.drivers[RECEIVE].add(&mut self.memory.ram, &[Part::write(at, size)]);
-    }
-
     fn step(&mut self, input: &mut Input<'_>) {
         match input.byte() % 8 {
-            0 => {
-                let action = touch_register(input, &mut self.mmio);
-                self.act(action);
-            }
+            0 => self.write_register(input),
             1 => read_register(input, &self.mmio),
             2 => {
                 let driver = &mut self.drivers[usize::from(input.byte() % 2)];
@@ -137,21 +134,15 @@ pub fn net(input: &[u8]) {
         drivers: Nets::drivers(),
         waiting: VecDeque::new(),
     };
-    let has = |bit: u8, feature: u64| if choice & bit != 0 { feature } else { 0 };
-    let features = has(1, 1 << 0)
-        | has(2, 1 << 1)
-        | has(4, 1 << 15)
-        | has(8, EVENT_IDX)
-        | has(16, INDIRECT_DESC);
+    let features = has(choice, 1, 1 << 0)
+        | has(choice, 2, 1 << 1)
+        | has(choice, 4, 1 << 15)
+        | has(choice, 8, EVENT_IDX)
+        | has(choice, 16, INDIRECT_DESC);
     if choice & 64 == 0 {
         nets.start(features);
     }
-    for _ in 0..MOST_STEPS {
-        if input.0.is_empty() {
-            break;
-        }
-        nets.step(&mut input);
-    }
+    nets.play(&mut input);
     nets.act(Action::Reset);
     nets.waiting.clear();
     nets.memory = Watched::new(Ram::new(RAM));

@@ -2,7 +2,7 @@
 
 use crate::chapter::{ALL, ALREADY_AVAILABLE, Chapter, INVALID_PARAM};
 use guests::{
-    csr,
+    csr, harts,
     sbi::{self, HSM},
     start,
     workers::{self, Worker},
@@ -22,7 +22,7 @@ pub fn statements() {
     let mut worker = Worker::new();
     hsm.holds("Function: Hart start", "its registers", || worker.start());
     hsm.holds("Function: Hart get status", "started", || {
-        workers::status(worker.hart).value == workers::STARTED
+        harts::status(worker.hart).value == workers::STARTED
     });
     hsm.holds("Function: Hart start", "a started hart", || {
         hsm.error(0, &[worker.hart, 0x8020_0000, 0]) == ALREADY_AVAILABLE
