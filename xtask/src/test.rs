@@ -21,7 +21,7 @@ pub struct Options {
     #[arg(long)]
     long: bool,
     /// How many seconds each fuzz target runs
-    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     fuzz_seconds: u32,
     /// Run only the tests whose names contain this
     filter: Option<String>,

@@ -2,6 +2,7 @@
 //! and the monitor do in turn.
 
 mod console;
+mod entropy;
 mod net;
 
 use alloc::vec;
@@ -15,6 +16,7 @@ use crate::testing::{BASE, Driver, EVENT_IDX, INDIRECT_DESC, Part, Ram, Store, s
 use crate::{Action, Block, Device, Memory, Mmio, Status};
 
 pub use console::console;
+pub use entropy::entropy;
 pub use net::net;
 
 /// Most steps that one input is played for.
