@@ -648,8 +648,9 @@ fn a_run_that_is_told_to_end_takes_its_machine_along() {
     let temporary = script.path("temporary");
     std::fs::create_dir(&temporary).unwrap();
     for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+        let began = Instant::now();
         let mut run = patchvisor()
-            .args(["run", "--kernel"])
+            .args(["run", "--timeout", "60", "--kernel"])
             .arg(&kernel)
             .args(["--qemu-arg", "--script", "--qemu-arg", &script.body])
             .env("PATCHVISOR_MONITOR", &kernel)
@@ -668,7 +669,7 @@ fn a_run_that_is_told_to_end_takes_its_machine_along() {
         kill.arg(format!("-{signal}")).arg(run.id().to_string());
         assert!(kill.status().unwrap().success());
         assert_eq!(run.wait().unwrap().code(), Some(128 + number), "{signal}");
-        assert!(!machine.exists(), "{signal}");
+        assert!(!machine.exists() && began.elapsed() < SOON, "{signal}");
         let left = std::fs::read_dir(&temporary).unwrap().count();
         assert_eq!(left, 0, "{signal}");
     }
