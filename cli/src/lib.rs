@@ -22,6 +22,7 @@
 pub mod disk;
 pub mod guest;
 pub mod kernel_file;
+mod monitor;
 pub mod progress;
 pub mod qemu;
 pub mod scan;

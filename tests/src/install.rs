@@ -5,14 +5,25 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 use xtask::{deb, install, paths};
+
+/// One at a time: a program that one of them writes cannot be run while another one starts a process, which
+/// has the file open for writing too.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// The trials: each builds the command with optimisation.
 pub fn trials() -> Vec<Trial> {
+    let trial = |name, test: fn() -> Result<()>| {
+        runner::long(format!("install::{name}"), move || {
+            let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+            test()
+        })
+    };
     vec![
-        runner::long("install::debian_package_runs_a_guest", package),
-        runner::long("install::prefix_runs_a_guest", prefix),
-        runner::long("install::cargo_install_names_the_next_step", cargo),
+        trial("debian_package_runs_a_guest", package),
+        trial("prefix_runs_a_guest", prefix),
+        trial("cargo_install_names_the_next_step", cargo),
     ]
 }
 
