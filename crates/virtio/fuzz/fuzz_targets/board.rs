@@ -46,7 +46,8 @@ fn step(board: &mut Board, now: &mut u64, input: &mut Input<'_>) {
             let _ = board.next_alarm();
         }
         choice => {
-            let Window { base, size, .. } = [PLIC, UART, RTC, SYSCON][usize::from(input.byte() % 4)];
+            let Window { base, size, .. } =
+                [PLIC, UART, RTC, SYSCON][usize::from(input.byte() % 4)];
             // A little before and behind too.
             let offset = u64::from(input.word()) % (size + 16);
             let at = GuestPhys(base.0 - 8 + offset);
