@@ -155,6 +155,12 @@ impl Cpu {
         if pending & interrupt::SEI != 0 {
             system::get().external_interrupt();
         }
+        if pending & interrupt::SSI != 0
+            && self.index == 0
+            && let Some(net) = &system::get().devices.net
+        {
+            net.go_on();
+        }
     }
 
     fn timer_interrupt(&self) {

@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use devices::host_tree::HostVirtio;
 use isa::address::HostPhys;
@@ -15,7 +16,7 @@ use virtio_drivers::transport::Transport as _;
 
 use super::dma::HostMemory;
 use super::host_virtio::{EVENT_INDEX, Transport, barrier, negotiate};
-use super::window;
+use super::{system, window};
 
 const RECEIVE: u16 = 0;
 const TRANSMIT: u16 = 1;
@@ -55,6 +56,8 @@ pub struct HostNet {
     pub interrupt: u32,
     state: Mutex<State>,
     listener: Once<fn(&[u8])>,
+    /// Frames were left for later.
+    has_more: AtomicBool,
 }
 
 impl HostNet {
@@ -87,6 +90,7 @@ impl HostNet {
             interrupt,
             state: Mutex::new(state),
             listener: Once::new(),
+            has_more: AtomicBool::new(false),
         })
     }
 
@@ -112,11 +116,12 @@ impl HostNet {
         sent
     }
 
-    /// Takes what has arrived.
+    /// Takes what has arrived, up to as many frames as there are buffers. If those were not all, it goes on
+    /// after the host hart's timer and scheduler have had their turn.
     pub fn serve(&self) {
         self.state.lock().transport.ack_interrupt();
         let mut copy = [0; BUFFER];
-        loop {
+        for _ in 0..BUFFERS {
             let mut state = self.state.lock();
             barrier();
             let size = state.receive.pop(|frame| {
@@ -132,6 +137,16 @@ impl HostNet {
             {
                 listener(&copy[..size]);
             }
+        }
+        self.has_more.store(true, Ordering::Relaxed);
+        // That which the host's devices interrupt.
+        system::get().cpus[0].interrupt();
+    }
+
+    /// Goes on where [`Self::serve`] has left off.
+    pub fn go_on(&self) {
+        if self.has_more.swap(false, Ordering::Relaxed) {
+            self.serve();
         }
     }
 

@@ -36,6 +36,9 @@ pub struct Arrival {
     pub status: virtio::Status,
 }
 
+/// Interrupts of the host's devices that are served in a row.
+const MOST_CLAIMS: usize = 16;
+
 /// Commands that wait to be carried out; who types more of them has to type the rest again.
 const MOST_COMMANDS: usize = 16;
 
@@ -164,10 +167,11 @@ impl System {
         doors.map(Doorbell::next_timer).min().unwrap_or(u64::MAX)
     }
 
-    /// The host's console or one of its devices has something.
+    /// The host's console or one of its devices has something. Those that interrupt again and again do so
+    /// after the host hart's timer and scheduler have had their turn.
     pub fn external_interrupt(&self) {
         let Some(plic) = &self.plic else { return };
-        while let Some(source) = plic.claim() {
+        for source in core::iter::from_fn(|| plic.claim()).take(MOST_CLAIMS) {
             if !self.devices.serve(source) {
                 self.poll_input();
             }
