@@ -17,7 +17,7 @@ use xtask::image::add_modules;
 use xtask::initramfs::Initramfs;
 
 /// Longest that a board may run, on a machine that is busy otherwise too.
-const LIMIT: Duration = Duration::from_secs(240);
+pub(crate) const LIMIT: Duration = Duration::from_secs(240);
 const MIB: usize = 1 << 20;
 
 const MODULES: &[&str] = &[
@@ -54,7 +54,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A Linux that runs a script, and the file of its initramfs.
-fn linux(name: &str, script: &str) -> Result<(Guest, NamedTempFile)> {
+pub(crate) fn linux(name: &str, script: &str) -> Result<(Guest, NamedTempFile)> {
     let kernel = fetch::kernel(Suite::Trixie)?;
     let init = format!("{WITH_MODULES}{script}\n{POWER_OFF}");
     let mut archive = Initramfs::with_busybox(&fetch::busybox()?, &init)?;
@@ -70,7 +70,7 @@ fn linux(name: &str, script: &str) -> Result<(Guest, NamedTempFile)> {
 }
 
 /// Passes if a VM said all of these lines, in this order.
-fn must_say(outcome: &Outcome, vm: &str, expected: &[&str]) -> Result<()> {
+pub(crate) fn must_say(outcome: &Outcome, vm: &str, expected: &[&str]) -> Result<()> {
     let mut lines = outcome.lines_of(vm).iter().map(|line| line.text.as_str());
     for text in expected {
         let is_said = lines.any(|line| line.contains(text));
@@ -84,7 +84,7 @@ fn must_say(outcome: &Outcome, vm: &str, expected: &[&str]) -> Result<()> {
 }
 
 /// What stands behind `word` in each line of a VM's that begins with it.
-fn told<'a>(outcome: &'a Outcome, vm: &str, word: &str) -> Vec<&'a str> {
+pub(crate) fn told<'a>(outcome: &'a Outcome, vm: &str, word: &str) -> Vec<&'a str> {
     let lines = outcome.lines_of(vm).iter();
     lines
         .filter_map(|line| line.text.strip_prefix(word))

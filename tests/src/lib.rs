@@ -29,4 +29,5 @@ pub mod programs;
 pub mod repository;
 pub mod runner;
 pub mod transcript;
+pub mod uplink;
 pub mod vms;

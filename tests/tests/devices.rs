@@ -1,5 +1,6 @@
 //! Virtio devices of several VMs.
 
 fn main() -> std::process::ExitCode {
-    tests::runner::run(Ok(tests::devices::trials()))
+    let trials = [tests::devices::trials(), tests::uplink::trials()];
+    tests::runner::run(Ok(trials.into_iter().flatten().collect()))
 }
