@@ -451,10 +451,14 @@ impl Mmio<Block> {
         self.submit(request, disk, memory);
     }
 
-    /// Hands a request to the disk, and what is to be done after it; whether the disk had room.
+    /// Hands a request to the disk, and what is to be done after it; false when the rest is to wait.
     fn submit(&mut self, request: Request, disk: &mut dyn Disk, memory: &mut dyn Memory) -> bool {
         let mut next = Some(request);
         while let Some(request) = next {
+            if self.device().work >= MOST_WORK {
+                self.device_mut().waiting.push_front(request);
+                return false;
+            }
             let (token, work) = (request.token, work(&request));
             match disk.submit(request, memory) {
                 Submitted::Ended(status) => {

@@ -563,3 +563,20 @@ fn a_request_to_a_file_is_carried_out_a_mebibyte_at_a_time() {
     assert_eq!(machine.ram.get(at), [4]);
     assert_eq!(machine.status(status), OK);
 }
+
+#[test]
+fn ranges_of_a_file_are_carried_out_a_few_at_a_time() {
+    const SECTORS: usize = 1 << 15;
+    let mut disk = FileDisk::new(vec![1; SECTORS * SECTOR as usize].leak(), false, []);
+    let mut machine = Machine::new(FLUSH, Store::new(SECTORS));
+    machine.mmio = Mmio::new(Block::new(&disk, [0; 20]));
+    start(&mut machine.mmio, FLUSH, &[&machine.driver]);
+    // 16 MiB each, which count as 256 KiB.
+    let range = [[0; 8], (SECTORS as u64).to_le_bytes()].concat();
+    machine.ram.put(DATA, &range.repeat(8));
+    let (_, status) = machine.add(WRITE_ZEROES, 0, &[Part::read(DATA, 8 * 16)]);
+    assert!(machine.mmio.serve(&mut disk, &mut machine.ram));
+    assert_eq!(machine.status(status), 0xff);
+    while machine.mmio.serve(&mut disk, &mut machine.ram) {}
+    assert_eq!(machine.status(status), OK);
+}

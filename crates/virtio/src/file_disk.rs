@@ -19,6 +19,8 @@ const MOST_SEGMENTS: u32 = 126;
 
 /// Bytes that are read or written at once, before others have their turn.
 const MOST_AT_ONCE: usize = 1 << 20;
+/// Most sectors of a discard or a write of zeroes, which looks at each granule: 64 MiB.
+const MOST_IN_RANGE: u32 = 1 << 17;
 
 /// Where the bytes of a granule are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -230,7 +232,7 @@ impl<S: AsRef<[Granule]> + AsMut<[Granule]>> Disk for FileDisk<S> {
     }
 
     fn most_discard(&self) -> u32 {
-        if self.read_only { 0 } else { u32::MAX }
+        if self.read_only { 0 } else { MOST_IN_RANGE }
     }
 
     fn most_zeroes(&self) -> u32 {
