@@ -184,10 +184,10 @@ impl Slot {
     /// What it is, for reports.
     fn kind(&self) -> &'static str {
         match self.device {
-            Device::Block(..) => "disk",
-            Device::Net(..) => "network interface",
-            Device::Console(_) => "console",
-            Device::Entropy(_) => "entropy device",
+            Device::Block(..) => "a disk",
+            Device::Net(..) => "a network interface",
+            Device::Console(_) => "a console",
+            Device::Entropy(_) => "an entropy device",
         }
     }
 
@@ -338,7 +338,7 @@ impl Machine {
             slot.is_reported = true;
             self.statistics.driver_mistakes += 1;
             self.report(format_args!(
-                "the guest's driver of virtio device {index}, a {}, made a mistake: {broken}; the device waits to be reset",
+                "the guest's driver of virtio device {index}, {}, made a mistake: {broken}; the device waits to be reset",
                 slot.kind()
             ));
         }

@@ -3,13 +3,14 @@
 use crate::gpt;
 use crate::linux::{POWER_OFF, WITH_MODULES, last};
 use crate::runner;
-use crate::vms::{beside_others, board, vm};
+use crate::vms::{beside_others, board, shell, vm};
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use patchvisor::disk::{Content, Disk, images};
 use patchvisor::guest::Guest;
 use patchvisor::qemu::Outcome;
 use patchvisor::{Console, Net};
+use std::thread;
 use std::time::Duration;
 use tempfile::NamedTempFile;
 use xtask::fetch::{self, Suite};
@@ -39,7 +40,10 @@ pub fn trials() -> Vec<Trial> {
             "the_switch_carries_what_is_sent_and_nothing_forged",
             network,
         ),
-        ("partitions_of_one_disk_are_apart_through_a_reset", disks),
+        (
+            "partitions_of_one_disk_are_apart_through_a_reset_and_a_pause",
+            disks,
+        ),
         (
             "a_console_takes_input_and_ports_lead_where_they_should",
             consoles,
@@ -222,8 +226,15 @@ fn disks() -> Result<()> {
         files.push(file);
     }
     let (machine, _bundle) = board(&guests, Console::Prefixed, 2)?;
-    let machine = machine.disks(images(&guests)?);
-    let outcome = machine.spawn()?.wait(LIMIT)?;
+    let mut run = machine.disks(images(&guests)?).spawn()?;
+    // Its requests are in flight when it is paused.
+    run.expect_from("beta", "the same in round 0", LIMIT)?;
+    shell(&mut run)?;
+    run.send("pause beta\r")?;
+    run.expect("beta is paused", LIMIT)?;
+    thread::sleep(Duration::from_secs(2));
+    run.send("resume beta\r")?;
+    let outcome = run.wait(LIMIT)?;
     let size = format!("size {}", 24 * MIB / 512);
     let expected = [&size, "resets", &size, "stored before the reset"];
     must_say(&outcome, "alpha", &expected)?;

@@ -158,7 +158,7 @@ fn counts(lines: &[Line]) -> Vec<Count> {
 }
 
 /// Gives the shell the focus of a prefixed console.
-fn shell(run: &mut Run) -> Result<()> {
+pub(crate) fn shell(run: &mut Run) -> Result<()> {
     run.send(&format!("{CTRL_T}0"))?;
     run.expect("patchvisor> ", SOON)?;
     Ok(())
