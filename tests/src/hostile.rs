@@ -24,6 +24,8 @@ const LONG_SECONDS: u64 = 120;
 const SEEDS: [u64; 2] = [1, 0x5eed];
 /// What a machine may take beyond the time that the attack lasts.
 const GRACE: Duration = Duration::from_secs(60);
+/// How long attackers have to come to their end after the witness.
+const AFTERWARDS: Duration = Duration::from_secs(20);
 /// How much longer the attacker is at it than the witness looks on: the witness must see all of it.
 const HEAD_START: u64 = 1;
 
@@ -107,13 +109,16 @@ impl Attack {
         }
         let mut bundle = NamedTempFile::new()?;
         bundle.write_all(&guest::pack(&guests, Console::Prefixed)?)?;
-        let outcome = guest::machine(&artefacts::monitor()?, bundle.path())?
+        let mut run = guest::machine(&artefacts::monitor()?, bundle.path())?
             .harts(2)
             .disks(images(&guests)?)
             .entropy(true)
             .no_reboot()
-            .spawn()?
-            .wait(Duration::from_secs(self.seconds) + GRACE)?;
+            .spawn()?;
+        // Attackers may have come to nothing: one whose trap vector is not mapped any more faults for ever.
+        let limit = Duration::from_secs(self.seconds) + GRACE;
+        let _ = run.expect_from(WITNESS, "witness: ok", limit);
+        let outcome = run.wait(AFTERWARDS)?;
         let rounds = judge(&outcome).with_context(|| format!("with seed {}", self.seed))?;
         let has_devices = guests.iter().any(|guest| guest.vm.name == VIRTIO);
         ensure!(
@@ -179,10 +184,6 @@ fn give_devices(guest: &mut Guest, image: &Path) {
 fn judge(outcome: &Outcome) -> Result<u64> {
     let text = outcome.text();
     let end = &text[text.floor_char_boundary(text.len().saturating_sub(1500))..];
-    ensure!(
-        !outcome.timed_out(),
-        "the machine did not end; its console ends with\n{end}"
-    );
     if let Some(error) = outcome.monitor_error() {
         anyhow::bail!("the monitor says: {error}");
     }
