@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use isa::address::GuestPhys;
 
-use crate::disk::SECTOR;
+use crate::disk::{LIGHT, MOST_WORK, SECTOR};
 use crate::mmio::CONFIG_SIZE;
 use crate::queue::MOST_ENTRIES;
 use crate::segments;
@@ -48,10 +48,6 @@ pub const SERIAL: usize = 20;
 const RANGE: usize = 16;
 const MOST_RANGES: usize = 32;
 const UNMAP: u32 = 1;
-/// What disks may do at once in one call of [`Mmio::serve`], in bytes moved.
-const MOST_WORK: u64 = 1 << 20;
-/// A discard or a write of zeroes does as much work as moving this part of its bytes.
-const LIGHT: u64 = 64;
 
 /// A request that the driver waits for.
 #[derive(Clone, Debug)]

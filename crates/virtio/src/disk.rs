@@ -9,6 +9,12 @@ use crate::Memory;
 /// Bytes of a sector, the unit of all addresses on disks (virtio 1.2, section 5.2).
 pub const SECTOR: u64 = 512;
 
+/// What disks may do at once before others have their turn, in bytes moved. A disk that leaves the rest of a
+/// request has done so much: by that the device knows that there is more to do.
+pub(crate) const MOST_WORK: u64 = 1 << 20;
+/// A discard or a write of zeroes does as much work as moving this part of its bytes.
+pub(crate) const LIGHT: u64 = 64;
+
 /// A piece of the guest's memory. All of it is RAM.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Segment {

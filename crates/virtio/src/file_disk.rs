@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::disk::SECTOR;
+use crate::disk::{LIGHT, MOST_WORK, SECTOR};
 use crate::segments;
 use crate::{Disk, Memory, Operation, Request, Status, Submitted};
 
@@ -17,10 +17,8 @@ static ZEROES: Granule = [0; GRANULE];
 /// Segments of a request: what Linux asks for at most, as of QEMU's disks.
 const MOST_SEGMENTS: u32 = 126;
 
-/// Bytes that are read or written at once, before others have their turn.
-const MOST_AT_ONCE: usize = 1 << 20;
-/// Most sectors of a discard or a write of zeroes, which looks at each granule: 64 MiB.
-const MOST_IN_RANGE: u32 = 1 << 17;
+/// Most sectors of a discard or a write of zeroes, which looks at each granule.
+const MOST_IN_RANGE: u32 = (MOST_WORK * LIGHT / SECTOR) as u32;
 
 /// Where the bytes of a granule are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -133,7 +131,7 @@ impl<S: AsRef<[Granule]> + AsMut<[Granule]>> FileDisk<S> {
             return Submitted::Ended(Status::Failed);
         }
         let mut offset = range.start;
-        let end = range.end.min(offset + MOST_AT_ONCE);
+        let end = range.end.min(offset + MOST_WORK as usize);
         for segment in &request.segments {
             let mut at = segment.at;
             let mut left = (segment.size as usize).min(end - offset);
@@ -158,8 +156,8 @@ impl<S: AsRef<[Granule]> + AsMut<[Granule]>> FileDisk<S> {
         if end == range.end {
             return Submitted::Ended(Status::Done);
         }
-        segments::skip(&mut request.segments, MOST_AT_ONCE as u32);
-        request.sector += MOST_AT_ONCE as u64 / SECTOR;
+        segments::skip(&mut request.segments, MOST_WORK as u32);
+        request.sector += MOST_WORK / SECTOR;
         Submitted::Busy(request)
     }
 

@@ -194,6 +194,12 @@ trait Player {
         }
     }
 
+    /// A step that all devices have: the guest rings for a queue.
+    fn notify(&mut self, queue: u8) {
+        let action = self.mmio().write(register::QUEUE_NOTIFY, 4, queue.into());
+        self.act(action);
+    }
+
     /// A step that all devices have: the guest writes a register.
     fn write_register(&mut self, input: &mut Input<'_>) {
         let action = touch_register(input, self.mmio());
@@ -295,10 +301,7 @@ impl Player for Blocks {
                 ];
                 self.disk.verdict = verdicts[usize::from(input.byte() % 4)];
             }
-            _ => {
-                let action = self.mmio.write(register::QUEUE_NOTIFY, 4, 0);
-                self.act(action);
-            }
+            _ => self.notify(0),
         }
         assert_eq!(self.mmio.in_flight(), self.disk.taken.len());
     }

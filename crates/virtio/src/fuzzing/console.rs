@@ -4,7 +4,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Input, Player, RAM, Watched, has, read_register, touch_memory};
-use crate::mmio::register;
 use crate::testing::{BASE, Driver, EVENT_IDX, INDIRECT_DESC, Part, Ram, start};
 use crate::{Action, Console, Mmio};
 
@@ -34,11 +33,6 @@ impl Consoles {
     fn start(&mut self, features: u64) {
         let queues: Vec<_> = self.drivers.iter().collect();
         start(&mut self.mmio, features, &queues);
-    }
-
-    fn notify(&mut self, queue: u8) {
-        let action = self.mmio.write(register::QUEUE_NOTIFY, 4, queue.into());
-        self.act(action);
     }
 
     /// A control message as drivers send them.

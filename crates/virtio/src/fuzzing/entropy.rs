@@ -1,7 +1,6 @@
 //! Plays with an entropy device.
 
 use super::{Input, Player, RAM, Watched, has, read_register, touch_memory};
-use crate::mmio::register;
 use crate::testing::{BASE, Driver, EVENT_IDX, INDIRECT_DESC, Part, Ram, start};
 use crate::{Action, Entropy, Mmio};
 
@@ -44,10 +43,7 @@ impl Player for Sources {
             1 => read_register(input, &self.mmio),
             2 | 3 => touch_memory(input, &mut self.driver, &mut self.memory.ram),
             4 => self.request(input),
-            _ => {
-                let action = self.mmio.write(register::QUEUE_NOTIFY, 4, 0);
-                self.act(action);
-            }
+            _ => self.notify(0),
         }
     }
 }

@@ -7,7 +7,6 @@ use bundle::Mac;
 use switch::{Frame, HEADER, LONGEST, Partial};
 
 use super::{Input, Player, RAM, Watched, has, read_register, touch_memory};
-use crate::mmio::register;
 use crate::net::{RECEIVE, TRANSMIT};
 use crate::testing::{BASE, Driver, EVENT_IDX, INDIRECT_DESC, Part, Ram, start};
 use crate::{Action, Mmio, Net};
@@ -112,11 +111,7 @@ impl Player for Nets {
                     self.waiting.extend(frame);
                 }
             }
-            _ => {
-                let queue = u64::from(input.byte() % 2);
-                let action = self.mmio.write(register::QUEUE_NOTIFY, 4, queue);
-                self.act(action);
-            }
+            _ => self.notify(input.byte() % 2),
         }
     }
 }
