@@ -99,7 +99,19 @@ pub fn trials() -> Vec<Trial> {
     let booted = CASES
         .iter()
         .map(|case| runner::trial(format!("bad_input::{}", case.name), || check(case)));
-    booted.collect()
+    let refused = runner::trial("bad_input::a_processor_without_c", no_c);
+    booted.chain([refused]).collect()
+}
+
+/// Firmware cannot say a word without C, so the host command must.
+fn no_c() -> Result<()> {
+    let cpu = "rv64,h=false,c=false,zca=false,zcd=false";
+    let machine = Machine::new().cpu(cpu).kernel(artefacts::monitor()?);
+    let error = machine.spawn().err().context("it starts")?.to_string();
+    for text in ["no C extension", cpu, "--cpu", DEFAULT_CPU] {
+        ensure!(error.contains(text), "the error does not say {text:?} but: {error}");
+    }
+    Ok(())
 }
 
 fn check(case: &Case) -> Result<()> {

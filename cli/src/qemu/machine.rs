@@ -7,9 +7,11 @@ use super::logs::Logs;
 use super::run::{Console, Run};
 use crate::disk::Image;
 use anyhow::{Context, Result, bail};
+use dtoolkit::fdt::Fdt;
+use dtoolkit::{Node, Property};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The program that emulates the host, overridden by the environment variable `QEMU`.
 const QEMU: &str = "qemu-system-riscv64";
@@ -331,8 +333,52 @@ impl Machine {
             );
         }
         self.devices.disks.iter().try_for_each(Image::check)?;
-        self.devices.check(self.board)
+        self.devices.check(self.board)?;
+        if self.board.harts().is_none() && self.cpu != DEFAULT_CPU {
+            self.check_processor()?;
+        }
+        Ok(())
     }
+
+    /// Refuses a processor without the C extension: the firmware, which is made of compressed
+    /// instructions too, would stop before it could print a word. What QEMU itself complains of is
+    /// left to the run.
+    fn check_processor(&self) -> Result<()> {
+        let file = tempfile::NamedTempFile::new().context("making a file for a device tree")?;
+        let mut dump = OsString::from("dumpdtb=");
+        // A comma ends a value, and two are one.
+        dump.push(file.path().to_string_lossy().replace(',', ",,"));
+        let mut command = Command::new(&self.program);
+        command.args(self.board.processors(&self.cpu, self.harts));
+        command.arg("-machine").arg(dump);
+        let made = command.stdin(Stdio::null()).output();
+        if !made.is_ok_and(|output| output.status.success()) {
+            return Ok(());
+        }
+        let tree = std::fs::read(file.path()).context("reading the device tree that QEMU made")?;
+        match isa(&tree) {
+            Some(isa) if !has_c(&isa) => bail!(
+                "the processor {} has no C extension ({isa}), which firmware, monitor and patches need: \
+                 give --cpu one that has it, such as {DEFAULT_CPU}",
+                self.cpu
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The ISA string of the first processor of a device tree.
+fn isa(tree: &[u8]) -> Option<String> {
+    let tree = Fdt::new(tree).ok()?;
+    let cpus = tree.find_node("/cpus")?;
+    let isa = cpus.children().find_map(|cpu| cpu.property("riscv,isa"))?;
+    Some(isa.as_str().ok()?.to_owned())
+}
+
+/// Whether the single letters of an ISA string, which come first, have C.
+fn has_c(isa: &str) -> bool {
+    let letters = isa.trim_start_matches("rv64").split('_').next();
+    letters.is_some_and(|letters| letters.contains('c'))
 }
 
 /// Fails as opening the file for reading does.
@@ -408,6 +454,13 @@ mod tests {
     fn the_console_of_the_icicle_kit_is_its_second_line() {
         let lines: Vec<_> = Board::Icicle.serial_lines("stdio").collect();
         assert_eq!(lines, ["-serial", "null", "-serial", "stdio"]);
+    }
+
+    #[test]
+    fn c_is_found_among_the_single_letters_alone() {
+        assert!(has_c("rv64imafdch_zic64b_zicsr"));
+        assert!(has_c("rv64gc"));
+        assert!(!has_c("rv64imafd_zicbom_zicsr_zca"));
     }
 
     #[test]
