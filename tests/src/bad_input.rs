@@ -109,7 +109,10 @@ fn no_c() -> Result<()> {
     let machine = Machine::new().cpu(cpu).kernel(artefacts::monitor()?);
     let error = machine.spawn().err().context("it starts")?.to_string();
     for text in ["no C extension", cpu, "--cpu", DEFAULT_CPU] {
-        ensure!(error.contains(text), "the error does not say {text:?} but: {error}");
+        ensure!(
+            error.contains(text),
+            "the error does not say {text:?} but: {error}"
+        );
     }
     Ok(())
 }

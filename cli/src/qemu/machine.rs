@@ -372,7 +372,7 @@ fn isa(tree: &[u8]) -> Option<String> {
     let tree = Fdt::new(tree).ok()?;
     let cpus = tree.find_node("/cpus")?;
     let isa = cpus.children().find_map(|cpu| cpu.property("riscv,isa"))?;
-    Some(isa.as_str().ok()?.to_owned())
+    Some(isa.value_as::<&str>().ok()?.to_owned())
 }
 
 /// Whether the single letters of an ISA string, which come first, have C.
