@@ -358,7 +358,7 @@ impl Machine {
         let tree = std::fs::read(file.path()).context("reading the device tree that QEMU made")?;
         match isa(&tree) {
             Some(isa) if !has_c(&isa) => bail!(
-                "the processor {} has no C extension ({isa}), which firmware, monitor and patches need: \
+                "the processor {} has no C extension, which firmware, monitor and patches need: \
                  give --cpu one that has it, such as {DEFAULT_CPU}",
                 self.cpu
             ),
