@@ -11,7 +11,12 @@
 .section .text.gate, "ax"
 
 # ---------------------------------------------------------------------------------------------
-# From VS. A patch is expected: the site cache leads from its address to its routine.
+# From VS. A patch is expected: the site cache leads from its address to its routine. What the trap
+# was is not asked on this way. At an address in the cache stands a patch that can be executed, so
+# that it was the break, or a stale instruction fetch of what the patch replaces, or an interrupt. Then
+# the instruction is carried out first; the interrupt is still pending after it, and the next
+# instruction that is no patch lets it in. A loop of patches alone ends in the `sret` routine, or in
+# Rust, which both look.
 .balign 64
 .globl gate_vs
 gate_vs:
@@ -19,9 +24,6 @@ gate_vs:
   sd t1, {T1}(t0)
   sd t2, {T2}(t0)
   sd t3, {T3}(t0)
-  csrr t1, scause
-  addi t1, t1, -3                       # breakpoint?
-  bnez t1, slow_trap
   csrr t1, sepc
   andi t2, t1, 0x7fc                    # 512 entries of 16 bytes, one for each 4 bytes of text
   slli t2, t2, 2
@@ -38,6 +40,9 @@ gate_vs:
 # t1 = sepc.
 .balign 16
 cache_miss:
+  csrr t2, scause
+  addi t2, t2, -3                       # breakpoint?
+  bnez t2, slow_trap
   sd t4, {T4}(t0)
   sd t5, {T5}(t0)
   ld t2, {root}(t0)
@@ -120,9 +125,6 @@ gate_vs_frame:
   .irp n, 1,2,3,4,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,29,30,31
   ld x\n, {X0}+8*\n(t0)
   .endr
-  csrr t1, scause
-  addi t1, t1, -3
-  bnez t1, slow_trap
   csrr t1, sepc
   andi t2, t1, 0x7fc
   slli t2, t2, 2

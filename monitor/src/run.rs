@@ -9,7 +9,6 @@ use super::machine::Machine;
 use super::system::{self, System};
 use super::vm::Vm;
 use super::{csr, gate, window};
-use patch::block::Exit;
 
 /// Called by the gate when a guest leaves: returns the address of the site cache of the virtual hart
 /// that is entered next.
@@ -18,9 +17,9 @@ pub extern "C" fn handle_exit(cpu: &'static Cpu) -> *mut u8 {
     let (cause, value) = (csr::read!("scause"), csr::read!("stval"));
     let current = cpu.current().expect("an exit is a virtual hart's");
     let (vm, index) = system.virtual_hart(current);
-    let (exit, satp) = vm.left(index);
-    vm.doorbells[index].leave(satp);
-    if exit == Exit::Trap as u64 && cause & INTERRUPT != 0 {
+    vm.doorbells[index].leave(vm.satp(index));
+    // The gate passes interrupts over at a patch, whatever the exit is for then.
+    if cause & INTERRUPT != 0 {
         cpu.serve_interrupts();
     }
     let ready = vm.with(cpu, |machine| {

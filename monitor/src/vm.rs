@@ -75,11 +75,11 @@ impl Vm {
         unsafe { &mut *self.vcpus[index].get() }
     }
 
-    /// Why the gate called the slow path for a hart that this host hart runs, and its `satp`.
-    pub fn left(&self, index: usize) -> (u64, u64) {
+    /// The guest's `satp` of a hart that this host hart runs and that has just left the guest.
+    pub fn satp(&self, index: usize) -> u64 {
         let vcpu = self.vcpus[index].get();
         // SAFETY: until its doorbell says that it has left, nobody but this host hart looks at it.
-        unsafe { ((*vcpu).block.exit, (*vcpu).block.hart.satp) }
+        unsafe { (*vcpu).block.hart.satp }
     }
 
     /// Starts the machine for the first time.

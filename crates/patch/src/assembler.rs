@@ -1,4 +1,4 @@
-//! A small assembler for routines: words, and forward labels for the few branches they have.
+//! A small assembler for routines: words, and labels for the few branches they have.
 
 use alloc::vec::Vec;
 use isa::encode as e;
@@ -12,7 +12,7 @@ pub struct Assembler {
     labels: Vec<Option<usize>>,
 }
 
-/// A place in the code that a branch may name before it is known.
+/// A place in the code that a branch may name, before it is known too.
 #[derive(Clone, Copy, Debug)]
 pub struct Label(usize);
 
@@ -49,6 +49,11 @@ impl Assembler {
     /// `bne left, right, target`.
     pub fn bne(&mut self, left: Reg, right: Reg, target: Label) {
         self.branch(e::bne, left, right, target);
+    }
+
+    /// `blt left, right, target`.
+    pub fn blt(&mut self, left: Reg, right: Reg, target: Label) {
+        self.branch(e::blt, left, right, target);
     }
 
     fn branch(&mut self, encode: fn(Reg, Reg, i32) -> u32, left: Reg, right: Reg, target: Label) {

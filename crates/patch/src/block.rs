@@ -81,7 +81,7 @@ impl ContextTable {
 pub enum Exit {
     /// A hardware trap: `scause`, `stval` and `sepc` say which.
     Trap = 0,
-    /// A routine finished and an interrupt has become deliverable.
+    /// A routine finished and an interrupt has become deliverable, or one of the host waits.
     Interrupt = 1,
     /// A routine leaves its instruction to the reference emulator; `exit_word` is the instruction.
     Emulate = 2,

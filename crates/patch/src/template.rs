@@ -77,7 +77,7 @@ pub const KIND_NAMES: [&str; KINDS] = [
 /// `sfence.vma` of an address that neither view of an Sv39 guest maps. The trapping instruction
 /// itself is not counted, nor the 3 that count executions.
 pub const GATE_INSTRUCTIONS: [u32; KINDS] = [
-    25, 31, 24, 27, 26, 24, 24, 24, 43, 30, 31, 24, 40, 27, 70, 0,
+    22, 28, 21, 24, 23, 21, 21, 21, 40, 27, 28, 21, 37, 24, 67, 0,
 ];
 
 /// What saving and restoring a trap frame adds to each of [`GATE_INSTRUCTIONS`].
@@ -256,7 +256,7 @@ impl Template<'_> {
         self.emit(e::sret());
     }
 
-    /// Leaves for the slow path, which finds an interrupt to deliver.
+    /// Leaves for the slow path, which finds an interrupt to deliver, or one of the host to serve.
     fn interrupt(&mut self) {
         self.load(Reg::T1, slot!(slow_interrupt));
         self.emit(e::jalr(Reg::X0, 0, Reg::T1));
@@ -638,6 +638,10 @@ impl Template<'_> {
         self.interrupt();
 
         self.code.place(to_supervisor);
+        // The gate may have let an interrupt of the host pass. An `sret` that returns to itself, or to
+        // other patches that lead to it, would never let it in.
+        self.emit(e::csrrs(Reg::T3, csr::SCAUSE, Reg::X0));
+        self.code.blt(Reg::T3, Reg::X0, interrupted);
         self.leave_unless_interrupted(Some(Reg::T1));
     }
 

@@ -42,7 +42,7 @@ struct End {
     success: bool,
 }
 
-const ENDS: [End; 4] = [
+const ENDS: [End; 6] = [
     End {
         name: "fails",
         append: "fails=1",
@@ -61,6 +61,20 @@ const ENDS: [End; 4] = [
         name: "reboots_for_ever",
         append: "reboots=1",
         says: "looper: the guest resets; it starts again",
+        ends: false,
+        success: true,
+    },
+    End {
+        name: "executes_nothing_but_patches",
+        append: "patches=1",
+        says: "",
+        ends: false,
+        success: true,
+    },
+    End {
+        name: "is_interrupted_at_once",
+        append: "interrupts=1",
+        says: "",
         ends: false,
         success: true,
     },

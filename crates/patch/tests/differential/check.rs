@@ -17,7 +17,7 @@ use crate::state::{
 pub enum End {
     /// Back in the guest.
     Returns,
-    /// In the slow path, with an interrupt to deliver.
+    /// In the slow path, with an interrupt to deliver, or one of the host to serve.
     Interrupt,
     /// In the slow path, with nothing changed and the instruction still to be carried out.
     Emulate,
@@ -99,9 +99,11 @@ fn expect(
         let (hart, context) = (state.hart.clone(), state.context);
         return Ok(Expected { end, hart, context });
     }
+    let to_itself = *instruction == Instruction::Sret && hart.mode == Mode::Supervisor;
     let end = match hart.pending_interrupt() {
-        Some(_) => End::Interrupt,
+        None if to_itself && state.passed_over => End::Interrupt,
         None => End::Returns,
+        Some(_) => End::Interrupt,
     };
     // A write of `satp` that a routine carries out is to a context that the table knows.
     let context = match instruction {

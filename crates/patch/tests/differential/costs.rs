@@ -157,7 +157,7 @@ fn rows() -> Vec<Row> {
         ),
         returns("rdtime a0", csr(csr::TIME, 2, A0, 0), no_change, 7),
         returns("sret to VU", Word::sret(), to_user, 23),
-        returns("sret to VS", Word::sret(), to_supervisor, 18),
+        returns("sret to VS", Word::sret(), to_supervisor, 20),
         returns("wfi with an interrupt pending", Word::wfi(), pending, 10),
         emulates("wfi with none", Word::wfi(), no_change, 6),
         emulates("sfence.vma", Word::sfence_vma(0, 0), no_change, 4),
@@ -216,6 +216,7 @@ fn quiet() -> State {
     state.contexts.fill(ContextEntry::EMPTY);
     state.unseen_fences = false;
     state.virtual_counters = false;
+    state.passed_over = false;
     let sstatus = sstatus::UXL_64 | sstatus::SD | sstatus::FS | sstatus::VS;
     state.hart = Hart {
         sie: 0,
@@ -278,12 +279,12 @@ fn gate_hit_path() -> u64 {
 }
 
 #[test]
-fn an_emulated_csrci_sstatus_takes_25_instructions_at_most() {
+fn an_emulated_csrci_sstatus_takes_22_instructions_at_most() {
     let csrci = rows()
         .into_iter()
         .find(|row| row.name == "csrci sstatus, 2")
         .expect("a row");
-    assert!(gate_hit_path() + cost(&csrci, &variant(false)) <= 25);
+    assert!(gate_hit_path() + cost(&csrci, &variant(false)) <= 22);
 }
 
 #[test]

@@ -17,6 +17,9 @@ pub const CACHE: u64 = 0xffff_ffc0_1234_6000;
 pub const CONTEXTS: u64 = 0xffff_ffc0_2000_0000;
 pub const SLOW_INTERRUPT: u64 = 0xffff_ffc0_0000_1234;
 pub const SLOW_EMULATE: u64 = 0xffff_ffc0_0000_1278;
+/// In `scause`.
+const BREAKPOINT: u64 = 3;
+const HOST_TIMER: u64 = 1 << 63 | 5;
 pub const FENCE_ADDRESS: u64 = 0xffff_ffc0_0000_12bc;
 pub const GATE_VS: u64 = 0xffff_ffc0_0000_1000;
 pub const GATE_VU: u64 = 0xffff_ffc0_0000_2000;
@@ -185,6 +188,8 @@ pub struct State {
     pub unseen_fences: bool,
     /// Whether the guest reads other values in `cycle` or `instret` than the hardware has.
     pub virtual_counters: bool,
+    /// Whether an interrupt of the host arrived at the patch, and not its break.
+    pub passed_over: bool,
     /// Values of the counters, and of everything whose value must not matter.
     pub noise: Random,
 }
@@ -246,6 +251,7 @@ impl State {
             contexts,
             unseen_fences: random.below(3) == 0,
             virtual_counters: random.below(8) == 0,
+            passed_over: random.below(8) == 0,
             noise: Random(random.next()),
         };
         state.settle();
@@ -325,6 +331,11 @@ impl State {
             senvcfg: self.hart.senvcfg,
             sscratch: self.hart.x[5],
             sepc: self.hart.pc.wrapping_add(4),
+            scause: if self.passed_over {
+                HOST_TIMER
+            } else {
+                BREAKPOINT
+            },
             satp: self.context.vs,
             cycle: clock.cycle,
             time: clock.time,
