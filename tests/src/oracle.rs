@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 /// Longest that one machine may run.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(240);
 /// Memory of the native machine.
 const NATIVE_MEMORY: u64 = 512 * MIB;
 /// Memory of the guest, so that host and monitor fit in what the native machine has.
