@@ -99,6 +99,7 @@ fn typed_to(board: Board) -> Result<()> {
     run.expect("# ", LIMIT)?;
     run.send("echo $((6 * 7))-fold\n")?;
     run.expect("42-fold", LIMIT)?;
+    run.expect("# ", LIMIT)?;
     // More than any FIFO of the host holds.
     let long = "0123456789".repeat(20);
     run.send(&format!("echo {long} | wc -c\n"))?;

@@ -118,9 +118,11 @@ for address in 52:54:00:00:00:01 52:54:00:77:77:77; do
     ping -c 2 -W 1 10.0.0.1 > /dev/null && echo forged a frame || echo nothing forged
 done
 ip link set eth0 down; ip link set eth0 address 52:54:00:00:00:02; ip link set eth0 up
-ping -c 1 -W 5 10.0.0.1 > /dev/null && echo pinged as itself
+until ping -c 1 -W 1 10.0.0.1 > /dev/null; do sleep 1; done
+echo pinged as itself
 word=$(nc -l -p 5001)
 echo word $word
+sleep 1
 test $word = again && reboot -f";
 
 fn network() -> Result<()> {
@@ -175,8 +177,8 @@ else
     yes stored by alpha | head -c 4194304 | dd of=$disk bs=1M seek=1 conv=fsync iflag=fullblock 2> /dev/null
     yes alpha overwrites | dd of=$disk bs=1M seek=8 2> /dev/null &
     yes alpha overwrites | dd of=$disk bs=1M seek=8 oflag=direct iflag=fullblock 2> /dev/null &
-    sleep 1
     echo resets
+    sleep 1
     reboot -f
 fi";
 

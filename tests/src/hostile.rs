@@ -30,6 +30,8 @@ const AFTERWARDS: Duration = Duration::from_secs(20);
 const HEAD_START: u64 = 1;
 
 const WITNESS: &str = "witness";
+/// Most that the monitor reports of what a machine does wrong.
+const REPORTS: usize = 16;
 /// The attacker that has devices to attack with.
 const VIRTIO: &str = "hostile_virtio";
 
@@ -120,11 +122,9 @@ impl Attack {
         let _ = run.expect_from(WITNESS, "witness: ok", limit);
         let outcome = run.wait(AFTERWARDS)?;
         let rounds = judge(&outcome).with_context(|| format!("with seed {}", self.seed))?;
-        let has_devices = guests.iter().any(|guest| guest.vm.name == VIRTIO);
-        ensure!(
-            !has_devices || outcome.text().contains("made a mistake: "),
-            "the monitor reports no mistake of a driver"
-        );
+        if guests.iter().any(|guest| guest.vm.name == VIRTIO) {
+            mistakes(&outcome)?;
+        }
         let claims = self.attackers.iter().filter_map(|attacker| {
             let lines = outcome.lines_of(&attacker.name).iter();
             lines.rev().find_map(|line| claimed(&line.text))
@@ -196,6 +196,35 @@ fn judge(outcome: &Outcome) -> Result<u64> {
     verdict.with_context(|| {
         format!("the witness did not come to its end; the console ends with\n{end}")
     })
+}
+
+/// Passes if mistakes of the driver were reported, no more than a machine may have the monitor say, and all were
+/// counted: in the statistics, which are there if it came to its end.
+fn mistakes(outcome: &Outcome) -> Result<()> {
+    let of_guest = format!("patchvisor: {VIRTIO}: the guest");
+    let lines = outcome.lines.iter().map(|line| line.text.as_str());
+    let reports: Vec<_> = lines.filter(|line| line.starts_with(&of_guest)).collect();
+    let is_mistake = |line: &&&str| line.contains("made a mistake: ");
+    let mistakes = reports.iter().filter(is_mistake).count() as u64;
+    ensure!(
+        mistakes > 0 && reports.len() <= REPORTS,
+        "of {} reports {mistakes} are of a driver's mistake",
+        reports.len()
+    );
+    if let Ok(stats) = outcome.stats_of(VIRTIO) {
+        let counted = stats.extra.get("driver_mistakes");
+        let counted = counted.and_then(|counted| counted.as_u64());
+        let counted = counted.context("the statistics have no mistakes of drivers")?;
+        let is_right = match reports.len() {
+            REPORTS => counted > mistakes,
+            _ => counted == mistakes,
+        };
+        ensure!(
+            is_right,
+            "{counted} mistakes of a driver were counted, {mistakes} reported"
+        );
+    }
+    Ok(())
 }
 
 /// The number in the witness's last line.

@@ -7,7 +7,6 @@ use libtest_mimic::Trial;
 use patchvisor::guest::{self, Guest};
 use patchvisor::qemu::{DEFAULT_CPU, Machine};
 use patchvisor::{Mode, Sum, Vm};
-use std::time::Duration;
 use xtask::fetch::{self, Suite};
 
 const MIB: u64 = 1 << 20;
@@ -324,17 +323,17 @@ fn u_boot() -> Result<()> {
     let bundle = guest.write_bundle()?;
     let machine = guest::machine(&artefacts::monitor()?, bundle.path())?;
     let mut run = machine.no_reboot().spawn()?;
-    let limit = Duration::from_secs(60);
-    run.expect("Hit any key to stop autoboot", limit)?;
+    run.expect("Hit any key to stop autoboot", LIMIT)?;
     run.send(" ")?;
-    run.expect("=> ", limit)?;
+    run.expect("=> ", LIMIT)?;
     run.send("sbi\n")?;
-    run.expect("Extensions:", limit)?;
+    run.expect("Extensions:", LIMIT)?;
+    run.expect("=> ", LIMIT)?;
     run.send("bdinfo\n")?;
-    run.expect("0x0000000080000000", limit)
-        .or_else(|_| run.expect("80000000", limit))?;
+    run.expect("80000000", LIMIT)?;
+    run.expect("=> ", LIMIT)?;
     run.send("poweroff\n")?;
-    let outcome = run.wait(limit)?;
+    let outcome = run.wait(LIMIT)?;
     ensure!(outcome.success(), "no power-off; {}", last(&outcome));
     Ok(())
 }

@@ -164,7 +164,7 @@ fn idle() -> Result<()> {
     }
     // What a kernel still has to do after its boot is not what is measured.
     std::thread::sleep(Duration::from_secs(15));
-    let percent = cost_of_idling(&run, Duration::from_secs(10))?;
+    let percent = cost_of_idling(&run, IDLE_PERCENT)?;
     println!("four idle guests cost {percent:.1} % of a core");
     ensure!(percent < IDLE_PERCENT, "idling costs {percent} % of a core");
     Ok(())

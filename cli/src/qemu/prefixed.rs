@@ -137,10 +137,19 @@ impl Captures {
         self.splitter.push(bytes, at, |said| add(captures, said));
     }
 
+    fn place(&self, vm: &str) -> Option<usize> {
+        self.splitter.vms.iter().position(|name| name == vm)
+    }
+
     /// The capture of a VM; `None` when there is no such VM.
     pub fn of(&mut self, vm: &str) -> Option<&mut Capture> {
-        let vm = self.splitter.vms.iter().position(|name| name == vm)?;
-        Some(&mut self.captures[vm])
+        self.place(vm).map(|vm| &mut self.captures[vm])
+    }
+
+    /// A VM's lines that have ended; none when there is no such VM.
+    pub fn lines_of(&self, vm: &str) -> &[Line] {
+        let capture = self.place(vm).map(|vm| &self.captures[vm]);
+        capture.map_or(&[], Capture::lines)
     }
 
     /// The lines of each VM, then the monitor's.

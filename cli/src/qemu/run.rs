@@ -129,6 +129,14 @@ impl Run {
         self.capture.lines()
     }
 
+    /// What one VM has said so far, as [`Outcome::lines_of`] gives it, in lines that have ended.
+    pub fn lines_of(&self, vm: &str) -> &[Line] {
+        match &self.apart {
+            None => self.lines(),
+            Some(apart) => apart.lines_of(vm),
+        }
+    }
+
     /// What the console has said so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(self.capture.bytes()).into_owned()

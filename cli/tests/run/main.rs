@@ -80,7 +80,8 @@ fn patchvisor_on(words: &[&str], file: &Path) -> Output {
 }
 
 /// What a monitor prints that runs the VMs `a` and `b`: one line of `a` is too long for one, with a
-/// line of `b` between its pieces, and `a` tries to look like the monitor.
+/// line of `b` between its pieces, and `a` tries to look like the monitor. `b` boots when a line was typed, or
+/// when nobody can type any.
 const TWO_VMS: &str = r#"
     piece=$(printf 'x%.0s' $(seq 256))
     printf 'OpenSBI v1.5\r\n'
@@ -94,7 +95,7 @@ const TWO_VMS: &str = r#"
     printf 'a| patchvisor: stats {"vm":"b","privileged":0}\r\n'
     printf 'a| patchvisor: error: no such thing\r\n'
     printf 'patchvisor: stats {"vm":"b","privileged":8,"patched":2}\r\n'
-    sleep 0.2
+    read line
     printf 'b| PV:boot\r\n'
     printf 'patchvisor: stats {"vm":"a","privileged":4,"patched":3}\r\n'
 "#;

@@ -3,7 +3,6 @@
 use crate::{QEMU, SOON, Script, TWO_VMS, image, patchvisor, patchvisor_on};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
 
 /// A stand-in that prints the arguments it was given.
 const ECHO: &str = "tr '\\0' ' ' < /proc/$$/cmdline";
@@ -226,7 +225,6 @@ fn a_run_that_is_told_to_end_takes_its_machine_along() {
     let temporary = script.path("temporary");
     std::fs::create_dir(&temporary).unwrap();
     for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
-        let began = Instant::now();
         let mut run = patchvisor()
             .args(["run", "--timeout", "60", "--kernel"])
             .arg(&kernel)
@@ -247,7 +245,7 @@ fn a_run_that_is_told_to_end_takes_its_machine_along() {
         kill.arg(format!("-{signal}")).arg(run.id().to_string());
         assert!(kill.status().unwrap().success());
         assert_eq!(run.wait().unwrap().code(), Some(128 + number), "{signal}");
-        assert!(!machine.exists() && began.elapsed() < SOON, "{signal}");
+        assert!(!machine.exists(), "{signal}");
         let left = std::fs::read_dir(&temporary).unwrap().count();
         assert_eq!(left, 0, "{signal}");
     }

@@ -1,5 +1,5 @@
-//! Never waits: counts, and prints the count with the time every `period=` milliseconds (100), for
-//! `seconds=` or for ever. It says what was typed. With `fails=1` its end is a failure.
+//! Never waits: counts, and prints the count with the time every `period=` milliseconds (100) in lines with
+//! numbers, for `seconds=` or until `q` is typed. It says what was typed. With `fails=1` its end is a failure.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
@@ -18,7 +18,7 @@ mod guest {
         let period = tree::argument("period").unwrap_or(100) * frequency / 1000;
         let start = csr::read!("time");
         let end = tree::argument("seconds").map_or(u64::MAX, |seconds| start + seconds * frequency);
-        let (mut count, mut next) = (0u64, start);
+        let (mut count, mut line, mut next) = (0u64, 0u64, start);
         let mut now = start;
         while now < end {
             for _ in 0..TURNS {
@@ -26,8 +26,14 @@ mod guest {
             }
             now = csr::read!("time");
             if now >= next {
-                println!("count {count} at {} us", now * 1000 / (frequency / 1000));
-                say_typed();
+                line += 1;
+                println!(
+                    "count {count} at {} us, line {line}",
+                    now * 1000 / (frequency / 1000)
+                );
+                if is_told_to_end() {
+                    break;
+                }
                 next = now + period;
             }
         }
@@ -36,11 +42,14 @@ mod guest {
         }
     }
 
-    /// Legacy `console_getchar`: -1 when there is nothing.
-    fn say_typed() {
+    /// Says what was typed; whether `q` was. Legacy `console_getchar`: -1 when there is nothing.
+    fn is_told_to_end() -> bool {
+        let mut is_told = false;
         while let byte @ 0..=0xff = sbi::call(2, 0, [0; 6]).error {
             println!("typed {byte}");
+            is_told |= byte == i64::from(b'q');
         }
+        is_told
     }
 
     guests::program!(main);

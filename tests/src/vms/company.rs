@@ -1,8 +1,8 @@
 //! What one VM does to itself is no other's business.
 
 use super::{
-    LIMIT, MIB, Statement, beside_others, board, counts, end_of, must_have_ended, run, shell,
-    spinner, vm,
+    ICOUNT, LIMIT, MIB, SOON, Statement, beside_others, board, counts, end_of, end_spinner,
+    must_have_ended, run, shell, spinner, vm,
 };
 use crate::runner;
 use anyhow::{Result, bail, ensure};
@@ -94,6 +94,13 @@ fn bad_company(end: &End, harts: u32) -> Result<()> {
         vm("sleeper", "sleeper", "seconds=3")?,
     ];
     let (machine, _bundle) = board(&guests, Console::Prefixed, harts)?;
+    // On one hart time is instructions, so that nothing beside the board can make the spinner stand still. On
+    // two, harts run truly at the same time, and only how all end is judged.
+    let is_counted = harts == 1;
+    let machine = match is_counted {
+        true => machine.icount(ICOUNT),
+        false => machine,
+    };
     let mut run = machine.spawn()?;
     if !end.ends {
         run.expect_from("spinner", "guest: spinner done", LIMIT)?;
@@ -123,25 +130,23 @@ fn bad_company(end: &End, harts: u32) -> Result<()> {
         "the spinner's longest gap was {:.0} ms of 100",
         longest * 1e3
     );
-    ensure!(longest < 1.0, "the spinner stood still for {longest} s");
+    ensure!(
+        !is_counted || longest < 1.0,
+        "the spinner stood still for {longest} s"
+    );
     Ok(())
 }
 
 fn last_vm() -> Result<()> {
-    let guests = [
-        spinner("short", "seconds=1")?,
-        spinner("long", "seconds=2")?,
-    ];
-    let outcome = run(&guests, 2)?;
+    let guests = [spinner("short", "seconds=1")?, spinner("long", "")?];
+    let (machine, _bundle) = board(&guests, Console::Prefixed, 2)?;
+    let mut run = machine.spawn()?;
+    run.expect("short: ended; 1 of the machines still run", SOON)?;
+    end_spinner(&mut run, 2)?;
+    let outcome = run.wait(LIMIT)?;
     must_have_ended(&outcome, "short", "spinner")?;
     must_have_ended(&outcome, "long", "spinner")?;
     ensure!(outcome.success(), "no success; {}", end_of(&outcome));
-    let says = "short: ended; 1 of the machines still run";
-    ensure!(
-        outcome.text().contains(says),
-        "no {says:?}; {}",
-        end_of(&outcome)
-    );
     Ok(())
 }
 
