@@ -182,6 +182,7 @@ impl sbi::Machine for Service<'_> {
             Some(_) => Event::SfenceVmaAsidSent,
         };
         self.vcpu.events.count(sent);
+        self.vcpu.device_pages.forget();
         // What is dropped from the shadow is dropped for all harts; each hart's own TLB is its own.
         match range.pages() {
             None => self.machine.fence(self.vcpu, None, asid),

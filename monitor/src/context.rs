@@ -169,6 +169,7 @@ impl Machine {
 
     /// Carries out the guest's `sfence.vma`.
     pub fn fence(&mut self, vcpu: &mut Vcpu, address: Option<GuestVirt>, asid: Option<u16>) {
+        vcpu.device_pages.forget();
         let dropped = match (address, asid) {
             (Some(address), None) => {
                 vcpu.fence_log[vcpu.block.fences as usize % FENCE_LOG] = address.0;

@@ -18,6 +18,8 @@ pub const FLUSH: u64 = 1 << 16;
 pub const FENCE_I: u64 = 1 << 17;
 /// It must look at the state of the machine: its devices, or its own state there.
 pub const LOOK: u64 = 1 << 18;
+/// Its machine's clock is due to be looked at; the first hart's alone.
+pub const ALARM: u64 = 1 << 19;
 /// The bits below are interrupts that become pending, as in `sip`.
 const INTERRUPTS: u64 = 0xffff;
 
@@ -144,7 +146,7 @@ impl Doorbell {
 
     /// Ends timer and alarm if they are due, and asks for what they are for.
     pub fn fire(&self, now: u64) {
-        for (timer, what) in [(&self.deadline, interrupt::STI), (&self.alarm, LOOK)] {
+        for (timer, what) in [(&self.deadline, interrupt::STI), (&self.alarm, ALARM)] {
             let due = timer.load(Relaxed);
             // The guest may set it anew at this moment: then it is that one's turn.
             let is_due = due <= now;

@@ -15,7 +15,7 @@ use vcpu::{Effect, Mode, Trap};
 use super::clock::Hardware;
 use super::console::say;
 use super::csr;
-use super::doorbell::{FENCE_I, FLUSH, LOOK};
+use super::doorbell::{ALARM, FENCE_I, FLUSH, LOOK};
 use super::machine::Machine;
 use super::trace::ExitRecord;
 use super::virtual_hart::{State, Vcpu};
@@ -83,7 +83,7 @@ impl Machine {
         if requests & LOOK != 0 && !self.slots.is_empty() {
             self.serve_slots(vcpu);
         }
-        if vcpu.index == 0 && requests & LOOK != 0 {
+        if requests & ALARM != 0 {
             self.update_clock();
         }
         self.look_at_interrupts(vcpu);
@@ -127,7 +127,9 @@ impl Machine {
         if self.board_changed {
             self.board_changed = false;
             for (hart, door) in self.doorbells.iter().enumerate() {
-                if self.board.external_pending(hart) != self.seen_external[hart] {
+                if hart != vcpu.index
+                    && self.board.external_pending(hart) != self.seen_external[hart]
+                {
                     door.ask(LOOK);
                 }
             }

@@ -527,6 +527,7 @@ impl Machine {
             start.address,
         );
         vcpu.block.hart = hart;
+        vcpu.device_pages.forget();
         vcpu.block.update_pending();
         self.states[vcpu.index] = State::Started;
         self.grant(vcpu);

@@ -19,6 +19,7 @@ mod monitor {
     mod context;
     mod cpu;
     mod csr;
+    mod device_pages;
     mod dma;
     mod doorbell;
     mod entropy;

@@ -4,7 +4,7 @@ use isa::address::{GuestPhys, GuestVirt, PAGE_SIZE};
 use isa::csr::{self as numbers, Exception};
 use isa::decode::{CsrOp, Instruction, Source, decode, length};
 use isa::satp::Satp;
-use mmu::{Access, Dropped, Kind as AccessKind, walk_with};
+use mmu::{Access, Dropped, Fault, Kind as AccessKind, walk_with};
 use patch::pages::Mappings;
 use patch::{Kind, Placed};
 use sbi::Event;
@@ -216,27 +216,39 @@ impl Machine {
             Instruction::Store(_) => AccessKind::Store,
             _ => AccessKind::Load,
         };
-        let satp = Satp(vcpu.block.hart.satp);
-        let walked = walk_with(
-            &self.ram,
-            self.walk_options,
-            satp,
-            at,
-            self.access(vcpu, kind),
-        );
         let is_whole = at.offset() + u64::from(access.width) <= PAGE_SIZE;
-        match walked {
+        match self.device_address(vcpu, kind, at) {
             Err(fault) => self.deliver(vcpu, fault_of(kind, fault, at)),
-            Ok(translation) if is_whole && !self.ram.contains(translation.address, 1) => {
-                if self.access_device(vcpu, Some(instruction), at, translation.address) {
+            Ok(Some(address)) if is_whole => {
+                if self.access_device(vcpu, Some(instruction), at, address) {
                     self.statistics.device_accesses += 1;
                     self.statistics.device_accesses_patched += 1;
                 } else {
-                    self.device_access(vcpu, kind, at, translation.address);
+                    self.device_access(vcpu, kind, at, address);
                 }
             }
             Ok(_) => self.give_access_up(vcpu),
         }
+    }
+
+    /// The guest-physical address that an access at `at` reaches; `None` when that is RAM.
+    fn device_address(
+        &self,
+        vcpu: &mut Vcpu,
+        kind: AccessKind,
+        at: GuestVirt,
+    ) -> Result<Option<GuestPhys>, Fault> {
+        let (access, tables) = (self.access(vcpu, kind), vcpu.tables());
+        if let Some(address) = vcpu.device_pages.find(tables, at, access) {
+            return Ok(Some(address));
+        }
+        let satp = Satp(tables.satp);
+        let address = walk_with(&self.ram, self.walk_options, satp, at, access)?.address;
+        if self.ram.contains(address, 1) {
+            return Ok(None);
+        }
+        vcpu.device_pages.note(tables, at, access, address);
+        Ok(Some(address))
     }
 
     /// Takes the patches of the page away that the hart executes in, for good those of loads and stores.

@@ -6,6 +6,7 @@ use patch::HartBlock;
 use patch::block::{ContextEntry, ContextTable, FENCE_LOG};
 use sbi::{CsrCounter, CsrView, Event, PerHart, Start};
 
+use super::device_pages::{DevicePages, Tables};
 use super::extensions::Extensions;
 use super::trace::Exits;
 
@@ -57,6 +58,7 @@ pub struct Vcpu {
     pub contexts: Box<ContextTable>,
     /// Addresses of the latest fences of one address in all address spaces.
     pub fence_log: Box<[u64; FENCE_LOG]>,
+    pub device_pages: DevicePages,
     /// With strict SUM: the VS view may have user pages.
     pub user_pages: bool,
     pub extensions: Extensions,
@@ -88,6 +90,7 @@ impl Vcpu {
             satp: None,
             contexts,
             fence_log,
+            device_pages: DevicePages::default(),
             user_pages: false,
             extensions: Extensions::new(extension_fields),
             exits: Exits::default(),
@@ -107,9 +110,18 @@ impl Vcpu {
         self.services = PerHart::default();
     }
 
-    /// Forgets what is remembered by the address of an instruction or by a `satp`.
+    /// The tables that its addresses are translated by.
+    pub fn tables(&self) -> Tables {
+        Tables {
+            satp: self.block.hart.satp,
+            fences: self.block.fences,
+        }
+    }
+
+    /// Forgets what is remembered by an address or by a `satp`.
     pub fn forget(&mut self) {
         self.block.clear_cache();
+        self.device_pages.forget();
         self.contexts.clear();
     }
 }
