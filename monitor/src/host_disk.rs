@@ -28,9 +28,6 @@ use super::{system, window};
 /// Descriptors of the queue.
 const RING: usize = 128;
 const QUEUE: u16 = 0;
-/// Bytes of the heap that a guest's device takes to remember a request, without its segments: one in a tree
-/// node that is half empty.
-const HEAP_OF_FLIGHT: usize = 256;
 /// Descriptors of a request beside its segments, at the most: header, range and status.
 const ENDS: usize = 3;
 
@@ -223,7 +220,7 @@ impl HostDisk {
         // as many.
         let segments = (self.shape.segments as usize + ENDS).max(EXPECTED);
         let request = size_of::<InFlight>() + 3 * 16 * segments;
-        (self.share * (request + HEAP_OF_FLIGHT)) as u64
+        (self.share * request) as u64
     }
 
     /// Starts a request of a piece; [`Self::notify`] is to follow. `sector` is one of the disk; it and the segments have been checked.

@@ -239,7 +239,10 @@ impl Machine {
         at: GuestVirt,
     ) -> Result<Option<GuestPhys>, Fault> {
         let (access, tables) = (self.access(vcpu, kind), vcpu.tables());
-        if let Some(address) = vcpu.device_pages.find(tables, at, access) {
+        // What was asked for may be a fence of another hart, which this access comes after.
+        let is_known = !self.doorbells[vcpu.index].is_asked();
+        let known = is_known.then(|| vcpu.device_pages.find(tables, at, access));
+        if let Some(address) = known.flatten() {
             return Ok(Some(address));
         }
         let satp = Satp(tables.satp);

@@ -214,6 +214,7 @@ impl Machine {
                 disks: parts.devices.disks,
                 bundle: parts.bundle,
             };
+            memory.take_heap(virtio::block::HEAP)?;
             let opened = piece::open(sources, disk, owner, self.ram, memory)?;
             let mut serial = [0; SERIAL];
             serial[..disk.serial.len()].copy_from_slice(disk.serial.as_bytes());

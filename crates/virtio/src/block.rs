@@ -4,7 +4,8 @@
 //! [`Mmio::complete`] answers those that a disk says have ended, in any order. Interrupts are decided
 //! upon at the end of [`Mmio::serve`] alone: call it once after a batch of completions.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use isa::address::GuestPhys;
@@ -49,6 +50,9 @@ const RANGE: usize = 16;
 const MOST_RANGES: usize = 32;
 const UNMAP: u32 = 1;
 
+/// Bytes of the heap that a device takes, beside the segments of its requests.
+pub const HEAP: u64 = MOST_ENTRIES as u64 * size_of::<Option<Flight>>() as u64;
+
 /// A request that the driver waits for.
 #[derive(Clone, Debug)]
 struct Flight {
@@ -78,6 +82,8 @@ struct Plan {
     first: Option<Step>,
     /// The memory of the first step.
     segments: Vec<Segment>,
+    /// What of it a read fills.
+    filled: Vec<Segment>,
     /// What is to be done after it, the last first.
     rest: Vec<Step>,
 }
@@ -102,7 +108,8 @@ pub struct Block {
     most_segments: u32,
     most_discard: u32,
     most_zeroes: u32,
-    flights: BTreeMap<u16, Flight>,
+    /// By the heads of their chains.
+    flights: Box<[Option<Flight>]>,
     /// What the disk had no room for.
     waiting: VecDeque<Request>,
     with_disk: usize,
@@ -127,7 +134,7 @@ impl Block {
             most_segments: disk.most_segments().min(most_segments),
             most_discard: if read_only { 0 } else { disk.most_discard() },
             most_zeroes: if read_only { 0 } else { disk.most_zeroes() },
-            flights: BTreeMap::new(),
+            flights: (0..MOST_ENTRIES).map(|_| None).collect(),
             waiting: VecDeque::new(),
             with_disk: 0,
             requests: 0,
@@ -139,6 +146,10 @@ impl Block {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests
+    }
+
+    fn flight(&mut self, token: u16) -> Option<&mut Flight> {
+        self.flights.get_mut(usize::from(token))?.as_mut()
     }
 
     fn has(&self, sector: u64, sectors: u64) -> bool {
@@ -154,7 +165,14 @@ impl Block {
         memory: &mut dyn Memory,
     ) -> Result<Plan, Status> {
         let mut plan = match message.kind {
-            request::IN => self.transfer(Operation::Read, message.sector, message.writable)?,
+            request::IN => {
+                // A read has nothing behind its header: the room serves again.
+                let mut filled = message.readable;
+                filled.clear();
+                filled.extend_from_slice(&message.writable);
+                let plan = self.transfer(Operation::Read, message.sector, message.writable)?;
+                Plan { filled, ..plan }
+            }
             request::OUT if self.read_only => return Err(Status::Failed),
             request::OUT => self.transfer(Operation::Write, message.sector, message.readable)?,
             request::FLUSH => Plan::of(Operation::Flush, 0, Vec::new()),
@@ -248,8 +266,8 @@ impl Block {
         steps.reverse();
         Ok(Plan {
             first: steps.pop(),
-            segments: Vec::new(),
             rest: steps,
+            ..Plan::default()
         })
     }
 }
@@ -277,7 +295,7 @@ impl Plan {
         Self {
             first: Some(Step { operation, sector }),
             segments,
-            rest: Vec::new(),
+            ..Self::default()
         }
     }
 }
@@ -321,7 +339,7 @@ impl Device for Block {
     }
 
     fn reset(&mut self) {
-        self.flights.clear();
+        self.flights.fill_with(|| None);
         self.waiting.clear();
         self.with_disk = 0;
     }
@@ -380,16 +398,13 @@ impl Mmio<Block> {
         memory: &mut dyn Memory,
     ) {
         let block = self.device_mut();
-        let Some(flight) = block
-            .flights
-            .get_mut(&token)
-            .filter(|flight| flight.with_disk)
-        else {
+        let Some(flight) = block.flight(token).filter(|flight| flight.with_disk) else {
             return;
         };
         flight.with_disk = false;
+        let filled = core::mem::take(&mut flight.filled);
         block.with_disk -= 1;
-        for segment in core::mem::take(&mut flight.filled) {
+        for segment in filled {
             memory.written(segment.at, segment.size.into());
         }
         if let Some(next) = self.ended(token, status, memory) {
@@ -399,7 +414,7 @@ impl Mmio<Block> {
 
     /// Says that all that the requests in flight were to read may have been written, before a reset.
     pub fn abandon(&mut self, memory: &mut dyn Memory) {
-        for flight in self.device_mut().flights.values_mut() {
+        for flight in self.device_mut().flights.iter_mut().flatten() {
             for segment in core::mem::take(&mut flight.filled) {
                 memory.written(segment.at, segment.size.into());
             }
@@ -414,26 +429,21 @@ impl Mmio<Block> {
         let Some((message, status)) = message(chain, memory) else {
             return self.fail(Broken::Request);
         };
-        let is_read = message.kind == request::IN;
         let flushes = self.has_feature(feature::FLUSH);
         let plan = self.device().plan(message, flushes, memory);
         let (plan, result) = match plan {
             Ok(plan) => (plan, Status::Done),
             Err(status) => (Plan::default(), status),
         };
-        let filled = if is_read {
-            plan.segments.clone()
-        } else {
-            Vec::new()
-        };
         let flight = Flight {
             status,
             writable,
-            filled,
+            filled: plan.filled,
             rest: plan.rest,
             with_disk: false,
         };
-        self.device_mut().flights.insert(token, flight);
+        // The queue has names no larger, nor the same twice.
+        self.device_mut().flights[usize::from(token)] = Some(flight);
         let Some(Step { operation, sector }) = plan.first else {
             self.ended(token, result, memory);
             return;
@@ -464,7 +474,7 @@ impl Mmio<Block> {
                 Submitted::InFlight => {
                     let block = self.device_mut();
                     block.with_disk += 1;
-                    if let Some(flight) = block.flights.get_mut(&token) {
+                    if let Some(flight) = block.flight(token) {
                         flight.with_disk = true;
                     }
                     return true;
@@ -482,7 +492,7 @@ impl Mmio<Block> {
 
     /// Takes note that a step has ended: the next one, or the answer.
     fn ended(&mut self, token: u16, status: Status, memory: &mut dyn Memory) -> Option<Request> {
-        let flight = self.device_mut().flights.get_mut(&token)?;
+        let flight = self.device_mut().flight(token)?;
         let next = flight.rest.pop().filter(|_| status == Status::Done);
         if let Some(Step { operation, sector }) = next {
             return Some(Request {
@@ -492,7 +502,8 @@ impl Mmio<Block> {
                 segments: Vec::new(),
             });
         }
-        let flight = self.device_mut().flights.remove(&token)?;
+        let flights = &mut self.device_mut().flights;
+        let flight = flights.get_mut(usize::from(token))?.take()?;
         self.answer(token, &flight, status, memory);
         None
     }

@@ -95,33 +95,64 @@ struct Descriptor {
     next: u16,
 }
 
+/// Descriptors of an indirect table that are copied at a time.
+const COPIED: usize = 16;
+
+/// Aligned as descriptors are, so that they are read as words.
+#[repr(align(16))]
+struct Copied([u8; COPIED * DESCRIPTOR as usize]);
+
 /// A table of descriptors: the queue's own or an indirect one.
-#[derive(Clone, Copy)]
 struct Table {
     at: GuestPhys,
     entries: u64,
+    /// How many are copied at a time.
+    most: u64,
+    /// Those that were copied last: the first, and how many.
+    first: u64,
+    count: u64,
+    copied: Copied,
 }
 
 impl Table {
-    fn read(self, index: u16, memory: &dyn Memory) -> Result<Descriptor, Broken> {
+    /// The queue's own, where the next of a chain may be anywhere.
+    fn of(setup: &Setup) -> Self {
+        Self {
+            at: setup.descriptors,
+            entries: setup.size.into(),
+            most: 1,
+            first: 0,
+            count: 0,
+            copied: Copied([0; COPIED * DESCRIPTOR as usize]),
+        }
+    }
+
+    /// It is an indirect one from now on, where drivers put them in a row.
+    fn go_to(&mut self, at: GuestPhys, entries: u64) {
+        (self.at, self.entries) = (at, entries);
+        (self.most, self.count) = (COPIED as u64, 0);
+    }
+
+    fn read(&mut self, index: u16, memory: &dyn Memory) -> Result<Descriptor, Broken> {
         let index = u64::from(index);
         if index >= self.entries {
             return Err(Broken::Index);
         }
-        let mut bytes = [0; DESCRIPTOR as usize];
-        if !memory.read(self.at.add(index * DESCRIPTOR), &mut bytes) {
-            return Err(Broken::Ring);
+        if index < self.first || index - self.first >= self.count {
+            let count = self.most.min(self.entries - index);
+            let bytes = &mut self.copied.0[..(count * DESCRIPTOR) as usize];
+            if !memory.read(self.at.add(index * DESCRIPTOR), bytes) {
+                return Err(Broken::Ring);
+            }
+            (self.first, self.count) = (index, count);
         }
-        let field = |from: usize, size: usize| {
-            let mut value = [0; 8];
-            value[..size].copy_from_slice(&bytes[from..from + size]);
-            u64::from_le_bytes(value)
-        };
+        let (copied, _) = self.copied.0.as_chunks();
+        let word = u128::from_le_bytes(copied[(index - self.first) as usize]);
         Ok(Descriptor {
-            at: GuestPhys(field(0, 8)),
-            size: field(8, 4) as u32,
-            flags: field(12, 2) as u16,
-            next: field(14, 2) as u16,
+            at: GuestPhys(word as u64),
+            size: (word >> 64) as u32,
+            flags: (word >> 96) as u16,
+            next: (word >> 112) as u16,
         })
     }
 }
@@ -290,10 +321,7 @@ impl Queue {
             head,
             ..Chain::default()
         };
-        let mut table = Table {
-            at: self.setup.descriptors,
-            entries: u64::from(self.setup.size),
-        };
+        let mut table = Table::of(&self.setup);
         let mut is_indirect = false;
         let mut expected = 0;
         let mut index = head;
@@ -314,7 +342,7 @@ impl Queue {
                 }
                 is_indirect = true;
                 let entries = size / DESCRIPTOR;
-                table = Table { at, entries };
+                table.go_to(at, entries);
                 expected = EXPECTED.min(entries as usize);
                 index = 0;
                 continue;
