@@ -99,11 +99,12 @@ struct Descriptor {
 const COPIED: usize = 16;
 
 /// Aligned as descriptors are, so that they are read as words.
+#[derive(Clone, Debug)]
 #[repr(align(16))]
 struct Copied([u8; COPIED * DESCRIPTOR as usize]);
 
 /// A table of descriptors: the queue's own or an indirect one.
-struct Table {
+struct Table<'a> {
     at: GuestPhys,
     entries: u64,
     /// How many are copied at a time.
@@ -111,19 +112,19 @@ struct Table {
     /// Those that were copied last: the first, and how many.
     first: u64,
     count: u64,
-    copied: Copied,
+    copied: &'a mut Copied,
 }
 
-impl Table {
+impl<'a> Table<'a> {
     /// The queue's own, where the next of a chain may be anywhere.
-    fn of(setup: &Setup) -> Self {
+    fn of(setup: &Setup, copied: &'a mut Copied) -> Self {
         Self {
             at: setup.descriptors,
             entries: setup.size.into(),
             most: 1,
             first: 0,
             count: 0,
-            copied: Copied([0; COPIED * DESCRIPTOR as usize]),
+            copied,
         }
     }
 
@@ -198,6 +199,8 @@ pub struct Queue {
     quiet: bool,
     /// A bit for each head that the device has.
     in_flight: [u64; MOST_ENTRIES as usize / 64],
+    /// For the chain that is being followed.
+    copied: Copied,
 }
 
 impl Queue {
@@ -215,6 +218,7 @@ impl Queue {
             decided: 0,
             quiet: false,
             in_flight: [0; MOST_ENTRIES as usize / 64],
+            copied: Copied([0; COPIED * DESCRIPTOR as usize]),
         })
     }
 
@@ -316,12 +320,12 @@ impl Queue {
     }
 
     /// Follows the chain that begins at `head`.
-    fn chain(&self, head: u16, memory: &dyn Memory) -> Result<Chain, Broken> {
+    fn chain(&mut self, head: u16, memory: &dyn Memory) -> Result<Chain, Broken> {
         let mut chain = Chain {
             head,
             ..Chain::default()
         };
-        let mut table = Table::of(&self.setup);
+        let mut table = Table::of(&self.setup, &mut self.copied);
         let mut is_indirect = false;
         let mut expected = 0;
         let mut index = head;
