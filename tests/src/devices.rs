@@ -1,7 +1,7 @@
 //! Virtio devices of VMs: Linux guests beside each other, with disks, network, consoles and entropy.
 
 use crate::gpt;
-use crate::linux::{POWER_OFF, WITH_MODULES, last};
+use crate::linux::{LIMIT, POWER_OFF, WITH_MODULES, last};
 use crate::runner;
 use crate::vms::{beside_others, board, shell, vm};
 use anyhow::{Result, ensure};
@@ -17,8 +17,6 @@ use xtask::fetch::{self, Suite};
 use xtask::image::add_modules;
 use xtask::initramfs::Initramfs;
 
-/// Longest that a board may run, on a machine that is busy otherwise too.
-pub(crate) const LIMIT: Duration = Duration::from_secs(240);
 const MIB: usize = 1 << 20;
 
 const MODULES: &[&str] = &[

@@ -1,6 +1,6 @@
 //! Linux on several harts, and several Linux guests on one board.
 
-use crate::linux::{Files, Linux, last};
+use crate::linux::{Files, LIMIT, Linux, last};
 use crate::runner;
 use crate::vms::{alone, beside_others, board, cost_of_idling};
 use anyhow::{Context, Result, ensure};
@@ -10,8 +10,7 @@ use patchvisor::qemu::Outcome;
 use std::time::Duration;
 use xtask::fetch::Suite;
 
-/// Longest that a board may run before its guests have done their work.
-const LIMIT: Duration = Duration::from_secs(240);
+/// Longest that a board may run in a long trial.
 const LONG_LIMIT: Duration = Duration::from_secs(900);
 /// Memory of each guest where there are four.
 const SMALL: u64 = 256 << 20;

@@ -1,7 +1,7 @@
 //! Isolation of the uplink: three Linux guests, and a station of this test on the physical network.
 
-use crate::devices::{LIMIT, linux, must_say, told};
-use crate::linux::last;
+use crate::devices::{linux, must_say, told};
+use crate::linux::{LIMIT, last};
 use crate::runner;
 use crate::vms::{beside_others, board};
 use anyhow::{Context, Result, anyhow, ensure};

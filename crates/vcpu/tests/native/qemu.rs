@@ -11,7 +11,8 @@ use crate::program::MAGIC;
 /// No H, no Sstc: the machine that a guest is promised.
 const PROCESSOR: &str = "rv64,h=false,sstc=false,v=true,svinval=true,zicbom=true,zicboz=true";
 
-const LONGEST: Duration = Duration::from_secs(30);
+/// Longest that QEMU may run, on a machine that is busy otherwise too.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// Runs `image` as firmware's payload and gives the `length` doublewords that it writes down.
 ///
