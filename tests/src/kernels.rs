@@ -266,10 +266,12 @@ fn typed_to() -> Result<()> {
     let mut run = machine.no_reboot().spawn()?;
     run.expect("# ", LIMIT)?;
     run.send("echo $((6 * 7))-fold\n")?;
-    run.expect("42-fold", LIMIT)?;
+    run.expect("42-fold\r\n", LIMIT)?;
+    run.expect("# ", LIMIT)?;
     // The shell edits its lines itself: the kernel's keys count from the command on.
     run.send("echo $((6 * 9))-fold; cat\n")?;
-    run.expect("54-fold", LIMIT)?;
+    // What is typed sooner is echoed in the midst of the line.
+    run.expect("54-fold\r\n", LIMIT)?;
     run.send("a line\u{4}")?;
     run.expect("a linea line", LIMIT)?;
     run.send("\u{3}")?;
