@@ -76,8 +76,10 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
         true => Show::StandardError,
         false => Show::StandardOutput,
     };
+    // Before QEMU starts, so that no signal comes too early to reach it.
+    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("waiting for signals")?;
     let run = machine.spawn_interactive(show)?;
-    let signal = pass_signals_on(run.id())?;
+    let signal = pass_on(signals, run.id())?;
     eprintln!("patchvisor: Ctrl-A x leaves the guest");
     let limit = arguments.timeout.map_or(Duration::MAX, Duration::from_secs);
     let outcome = run.wait(limit)?;
@@ -96,8 +98,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
 
 /// Has QEMU end when this process is told to end: it would go on alone, and the bundle would stay.
 /// The value is the signal, or 0.
-fn pass_signals_on(qemu: u32) -> Result<Arc<AtomicI32>> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("waiting for signals")?;
+fn pass_on(mut signals: Signals, qemu: u32) -> Result<Arc<AtomicI32>> {
     let received = Arc::new(AtomicI32::new(0));
     let qemu = i32::try_from(qemu).ok().and_then(Pid::from_raw);
     let qemu = qemu.context("QEMU has no process id")?;

@@ -14,7 +14,7 @@ pub const MANIFEST: &str = "crates/virtio/fuzz/Cargo.toml";
 /// The version of cargo-fuzz that is installed when there is none.
 const CARGO_FUZZ: &str = "0.13.2";
 /// How many targets run at a time.
-const AT_A_TIME: usize = 2;
+const AT_A_TIME: usize = 3;
 
 /// Runs each target whose name contains `filter` for this many seconds; what is wrong with each.
 ///

@@ -56,6 +56,9 @@ impl Input<'_> {
     }
 }
 
+/// Bytes of a descriptor.
+const DESCRIPTOR: usize = 16;
+
 /// Memory that watches over the device: it may read what it took for a descriptor and what such a
 /// one names, and write what a descriptor for writing names. Entries of rings are 2 and 8 bytes.
 pub struct Watched {
@@ -75,16 +78,28 @@ impl Watched {
         }
     }
 
-    fn check(&self, at: GuestPhys, size: u64, is_write: bool) {
+    /// Panics unless the bytes are in what a descriptor names, for writing or not as it says; for either
+    /// where `is_write` says neither.
+    fn check(&self, at: GuestPhys, size: u64, is_write: Option<bool>) {
         let is_in = |&(start, end, writable): &(GuestPhys, u64, bool)| {
-            writable == is_write
+            is_write.is_none_or(|is_write| writable == is_write)
                 && at
                     .0
                     .checked_sub(start.0)
                     .is_some_and(|offset| offset <= end && size <= end - offset)
         };
         let named = self.named.borrow();
-        assert!(named.iter().any(is_in), "{at:x} {size} {is_write}");
+        assert!(named.iter().any(is_in), "{at:x} {size} {is_write:?}");
+    }
+
+    /// Takes note of what may be descriptors.
+    fn name(&self, descriptors: &[[u8; DESCRIPTOR]]) {
+        let named = descriptors.iter().map(|&bytes| {
+            let word = u128::from_le_bytes(bytes);
+            let size = u64::from((word >> 64) as u32);
+            (GuestPhys(word as u64), size, word >> 96 & 2 != 0)
+        });
+        self.named.borrow_mut().extend(named);
     }
 }
 
@@ -94,23 +109,26 @@ impl Memory for Watched {
     }
 
     fn read(&self, at: GuestPhys, buffer: &mut [u8]) -> bool {
-        let is_ram = self.ram.read(at, buffer);
-        if let (true, &[a, b, c, d, e, f, g, h, i, j, k, l, flags, ..]) = (is_ram, &*buffer)
-            && buffer.len() == 16
-        {
-            let start = GuestPhys(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
-            let size = u32::from_le_bytes([i, j, k, l]).into();
-            let named = (start, size, flags & 2 != 0);
-            self.named.borrow_mut().push(named);
-        } else if is_ram {
-            self.check(at, buffer.len() as u64, false);
+        if !self.ram.read(at, buffer) {
+            return false;
         }
-        is_ram
+        let size = buffer.len() as u64;
+        match buffer.as_chunks() {
+            // One of the queue's own, or of an indirect table.
+            (one @ [_], []) => self.name(one),
+            // Several of an indirect table, whose descriptor may say that it is for writing.
+            (several, []) => {
+                self.check(at, size, None);
+                self.name(several);
+            }
+            _ => self.check(at, size, Some(false)),
+        }
+        true
     }
 
     fn write(&mut self, at: GuestPhys, bytes: &[u8]) -> bool {
         if bytes.len() != 8 && self.contains(at, bytes.len() as u64) {
-            self.check(at, bytes.len() as u64, true);
+            self.check(at, bytes.len() as u64, Some(true));
         }
         self.ram.write(at, bytes)
     }
@@ -126,7 +144,7 @@ impl Memory for Watched {
     fn fence(&self) {}
 
     fn written(&mut self, at: GuestPhys, size: u64) {
-        self.check(at, size, true);
+        self.check(at, size, Some(true));
         self.ram.written(at, size);
     }
 }
