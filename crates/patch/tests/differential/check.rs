@@ -99,9 +99,9 @@ fn expect(
         let (hart, context) = (state.hart.clone(), state.context);
         return Ok(Expected { end, hart, context });
     }
-    let to_itself = *instruction == Instruction::Sret && hart.mode == Mode::Supervisor;
+    let to_supervisor = *instruction == Instruction::Sret && hart.mode == Mode::Supervisor;
     let end = match hart.pending_interrupt() {
-        None if to_itself && state.passed_over => End::Interrupt,
+        None if to_supervisor && state.passed_over => End::Interrupt,
         None => End::Returns,
         Some(_) => End::Interrupt,
     };
