@@ -9,9 +9,11 @@ use crate::disk::Image;
 use anyhow::{Context, Result, bail};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::{Node, Property};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// The program that emulates the host, overridden by the environment variable `QEMU`.
 const QEMU: &str = "qemu-system-riscv64";
@@ -342,8 +344,14 @@ impl Machine {
 
     /// Refuses a processor without the C extension: the firmware, which is made of compressed
     /// instructions too, would stop before it could print a word. What QEMU itself complains of is
-    /// left to the run.
+    /// left to the run. Each processor is asked for once.
     fn check_processor(&self) -> Result<()> {
+        static CHECKED: Mutex<BTreeSet<(PathBuf, String)>> = Mutex::new(BTreeSet::new());
+        let processor = (self.program.clone(), self.cpu.clone());
+        let checked = || CHECKED.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked().contains(&processor) {
+            return Ok(());
+        }
         let file = tempfile::NamedTempFile::new().context("making a file for a device tree")?;
         let mut dump = OsString::from("dumpdtb=");
         // A comma ends a value, and two are one.
@@ -362,7 +370,10 @@ impl Machine {
                  give --cpu one that has it, such as {DEFAULT_CPU}",
                 self.cpu
             ),
-            _ => Ok(()),
+            _ => {
+                checked().insert(processor);
+                Ok(())
+            }
         }
     }
 }
