@@ -1,43 +1,29 @@
 /*
- * Times what a guest's devices do: a disk, and a network. `/init` starts it when the modules are
- * loaded. It prints one line for each measurement:
+ * Times what a guest's network does. `/init` starts it when the modules are loaded. It prints one line
+ * for each measurement:
  *
- *     io-disk-read-random-4k-32 iterations 5000 ns 12345678
+ *     io-net-guest-round-trip iterations 5000 ns 12345678
  *
- * Iterations are requests, round trips, or blocks of a stream. The disk is read and written past the
- * kernel's cache (O_DIRECT), with requests in flight by io_submit(2).
+ * Iterations are round trips, or blocks of a stream.
  *
- *     io disk MILLISECONDS [NAME]     what has NAME in its name, each so long; 0 to count instructions
  *     io serve PORT                   answers `io ask` until that ends
  *     io ask WHAT ADDRESS PORT MILLISECONDS
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <linux/aio_abi.h>
-#include <linux/fs.h>
-#include <linux/perf_event.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-    DEEPEST = 32,
-    LARGEST = 128 * 1024,
     BLOCK = 64 * 1024,
-    /* Nanoseconds of a slice. */
-    SLICE = 25000000,
-    /* Requests of a measurement where instructions are counted. */
-    COUNTED = 256,
 };
 
 static uint64_t now(void)
@@ -45,14 +31,6 @@ static uint64_t now(void)
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (uint64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
-/* Of the whole machine, under -icount. The kernel must let programs read the counter. */
-static uint64_t instructions(void)
-{
-    uint64_t count;
-    __asm__ volatile("rdinstret %0" : "=r"(count));
-    return count;
 }
 
 static void must(int holds, const char *what)
@@ -66,115 +44,6 @@ static void must(int holds, const char *what)
 static void result(const char *name, uint64_t iterations, uint64_t time)
 {
     printf("%s iterations %llu ns %llu\n", name, (unsigned long long)iterations, (unsigned long long)time);
-}
-
-/* A linear congruential generator: Knuth's MMIX. */
-static uint64_t random_number(void)
-{
-    static uint64_t state = 1;
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return state >> 33;
-}
-
-/* What a measurement gives: `iterations` took `time`. */
-struct found {
-    uint64_t iterations, time;
-};
-
-/*
- * Keeps `depth` requests of `size` bytes in flight for so many nanoseconds, and gives the slice of that
- * time with most requests in it: the machine has other things to do too. Without a span it makes
- * COUNTED requests, and gives the instructions of the machine.
- */
-static struct found requests(int disk, int op, int random, uint64_t size, int depth, uint64_t span)
-{
-    static char *buffers;
-    uint64_t blocks, place = 0;
-    aio_context_t context = 0;
-    struct iocb requests[DEEPEST], *next[DEEPEST];
-    struct io_event events[DEEPEST];
-    must(!ioctl(disk, BLKGETSIZE64, &blocks), "BLKGETSIZE64");
-    blocks /= size;
-    must(buffers || !posix_memalign((void **)&buffers, 4096, DEEPEST * LARGEST), "posix_memalign");
-    must(!syscall(SYS_io_setup, DEEPEST, &context), "io_setup");
-    for (int i = 0; i < depth; i++) {
-        requests[i] = (struct iocb){
-            .aio_lio_opcode = op, .aio_fildes = disk, .aio_buf = (uintptr_t)(buffers + i * LARGEST),
-            .aio_nbytes = size, .aio_data = i,
-        };
-        next[i] = &requests[i];
-    }
-    struct found best = {0}, slice = {0};
-    uint64_t (*clock)(void) = span ? now : instructions;
-    uint64_t start = clock(), from = start, made = 0;
-    for (int ready = depth, flying = 0, ends = 0; !ends || flying;) {
-        if (!ends) {
-            for (int i = 0; i < ready; i++)
-                next[i]->aio_offset = (random ? random_number() : place++) % blocks * size;
-            must(syscall(SYS_io_submit, context, ready, next) == ready, "io_submit");
-            flying += ready;
-        }
-        ready = syscall(SYS_io_getevents, context, 1, depth, events, NULL);
-        must(ready > 0, "io_getevents");
-        for (int i = 0; i < ready; i++) {
-            must((uint64_t)events[i].res == size, "a request");
-            next[i] = &requests[events[i].data];
-        }
-        flying -= ready;
-        made += ready;
-        if (ends)
-            continue;
-        uint64_t time = clock();
-        slice.iterations += ready;
-        slice.time = time - from;
-        ends = span ? time - start >= span : made >= COUNTED;
-        if (slice.time >= SLICE || ends) {
-            if (!best.iterations || best.time * slice.iterations > slice.time * best.iterations)
-                best = slice;
-            slice.iterations = 0;
-            from = time;
-        }
-    }
-    if (!span)
-        best = (struct found){made, clock() - start};
-    syscall(SYS_io_destroy, context);
-    return best;
-}
-
-/* Firmware may have stopped the counter until somebody counts. */
-static void start_counter(void)
-{
-    if (instructions() != instructions())
-        return;
-    struct perf_event_attr event = {
-        .type = PERF_TYPE_HARDWARE, .size = sizeof event, .config = PERF_COUNT_HW_INSTRUCTIONS,
-    };
-    must(syscall(SYS_perf_event_open, &event, -1, 0, -1, 0) >= 0, "perf_event_open");
-}
-
-static void disk(uint64_t span, const char *filter)
-{
-    if (!span)
-        start_counter();
-    int file = open("/dev/vda", O_RDWR | O_DIRECT);
-    must(file >= 0, "/dev/vda");
-    for (int write = 0; write < 2; write++)
-        for (int random = 0; random < 2; random++)
-            for (int large = 0; large < 2; large++)
-                for (int deep = 0; deep < 2; deep++) {
-                    char name[64];
-                    uint64_t size = large ? LARGEST : 4096;
-                    int depth = deep ? DEEPEST : 1;
-                    int op = write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD;
-                    snprintf(name, sizeof name, "io-disk-%s-%s-%dk-%d", write ? "write" : "read",
-                             random ? "random" : "sequential", (int)size / 1024, depth);
-                    if (!strstr(name, filter))
-                        continue;
-                    /* What is cold is found out first. */
-                    requests(file, op, random, size, depth, span / 8);
-                    struct found found = requests(file, op, random, size, depth, span);
-                    result(name, found.iterations, found.time);
-                }
 }
 
 static int endpoint(int type)
@@ -277,9 +146,7 @@ int main(int count, char **words)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
     must(count > 1, "usage");
-    if (!strcmp(words[1], "disk") && count > 2)
-        disk(strtoull(words[2], NULL, 10) * 1000000, count > 3 ? words[3] : "");
-    else if (!strcmp(words[1], "ask") && count > 5)
+    if (!strcmp(words[1], "ask") && count > 5)
         ask(words[2], words[3], words[4], strtoull(words[5], NULL, 10) * 1000000);
     else if (!strcmp(words[1], "serve") && count > 2)
         serve(words[2]);

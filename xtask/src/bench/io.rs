@@ -1,9 +1,6 @@
 //! Input and output of a Linux guest, with virtio devices of the same kinds natively and under the
-//! monitor: requests to a disk whose image the machine that measures has cached, and a network between
-//! two guests.
-//!
-//! The load is `guests/linux/io.c`. Debian's `fio` is linked to the client libraries of Ceph, Gluster
-//! and NFS, and would make the initramfs a multiple of what it is.
+//! monitor: requests that `fio` makes to a disk whose image the machine that measures has cached, and a
+//! network between two guests, where the load is `guests/linux/io.c`.
 
 use super::echo::Server;
 use super::linux;
@@ -11,7 +8,7 @@ use super::report::{Column, Exits, Io, Report, rounded};
 use super::run::{Clock, LIMIT, Measured, Way, ended, figures};
 use super::{Options, announce};
 use crate::fetch::{self, Suite};
-use crate::image::{DISK_MODULES, WITH_MODULES, add_modules};
+use crate::image::{DISK_MODULES, EXT4_MODULES, WITH_MODULES, add_modules};
 use crate::initramfs::Initramfs;
 use crate::system::{Host, System};
 use anyhow::{Context, Result, ensure};
@@ -27,11 +24,14 @@ const WAYS: [Way; 3] = [Way::Native, Way::Trap, Way::Break];
 /// Bytes of the disk, small enough for any cache.
 const DISK: usize = 64 << 20;
 /// Milliseconds of a measurement, and of one when it is to be quick.
-const SPAN: u32 = 200;
-const QUICK_SPAN: u32 = 50;
+const SPAN: u32 = 1000;
+const QUICK_SPAN: u32 = 300;
+/// Requests of a measurement where instructions are counted.
+const COUNTED: u64 = 2048;
 /// How often it is measured; the shortest time counts.
 const ROUNDS: usize = 2;
-const MEMORY: u64 = 256 << 20;
+/// With less than 512 MiB the kernel uses no huge pages of its own accord (mm/huge_memory.c).
+const MEMORY: u64 = 1 << 30;
 /// What the program prints at its end.
 const END: &str = "io measurements end";
 /// How names of rows begin that this module measures.
@@ -45,11 +45,20 @@ const NET_MODULES: &[&str] = &[
     "drivers/net/virtio_net",
 ];
 
-/// What is done when modules are loaded.
-const SCRIPT: &str = "echo 2 > /proc/sys/kernel/perf_user_access
-[ $1 = - ] || ifconfig eth0 $1 up
+/// What a network's guest does when modules are loaded.
+const NET_SCRIPT: &str = "ifconfig eth0 $1 up
 shift
 io $@
+poweroff -f
+";
+/// What a disk's guest does: of its two disks one can be mounted and has fio.
+const DISK_SCRIPT: &str = "export DISK=vdb
+mount -o ro /dev/vda /mnt 2> /dev/null || { DISK=vda; mount -o ro /dev/vdb /mnt; }
+for i in dev proc sys; do mount --bind /$i /mnt/$i; done
+mount -t tmpfs tmpfs /mnt/tmp
+cp /jobs-* /mnt/tmp
+cd /mnt/tmp
+chroot /mnt fio --minimal /tmp/jobs-$1 && echo io measurements end
 poweroff -f
 ";
 
@@ -65,9 +74,8 @@ pub fn measure(options: &Options, monitor: &Path, report: &mut Report) -> Result
     }
     let directory = tempfile::tempdir()?;
     let initrd = directory.path().join("initrd.img");
-    std::fs::write(&initrd, initramfs()?).context("writing the initramfs")?;
     let mut guest = Guest::new(fetch::kernel(Suite::Trixie)?.image);
-    guest.initrd = Some(initrd);
+    guest.initrd = Some(initrd.clone());
     guest.vm.memory = MEMORY;
     let bench = Bench {
         options,
@@ -76,6 +84,7 @@ pub fn measure(options: &Options, monitor: &Path, report: &mut Report) -> Result
         directory: directory.path().to_owned(),
     };
     if !disk.is_empty() {
+        std::fs::write(&initrd, bench.disk_initramfs(&disk)?).context("writing the initramfs")?;
         bench.rows(
             &disk,
             report,
@@ -83,6 +92,10 @@ pub fn measure(options: &Options, monitor: &Path, report: &mut Report) -> Result
             &[Clock::Time, Clock::Instructions],
         )?;
     }
+    if guests.is_empty() && host.is_empty() {
+        return Ok(());
+    }
+    std::fs::write(&initrd, net_initramfs()?).context("writing the initramfs")?;
     let once = &[Clock::Time];
     if !guests.is_empty() {
         bench.rows(&guests, report, |way, _| bench.two_guests(way), once)?;
@@ -131,17 +144,43 @@ fn bytes(name: &str) -> Option<u64> {
     size.map(|size| size << 10)
 }
 
-fn initramfs() -> Result<Vec<u8>> {
-    let script = [WITH_MODULES, SCRIPT].concat();
+/// An initramfs that runs `script` when [`DISK_MODULES`] and then these are loaded.
+fn initramfs(script: &str, modules: &[&str]) -> Result<Initramfs> {
+    let script = [WITH_MODULES, script].concat();
     let mut archive = Initramfs::with_busybox(&fetch::busybox()?, &script)?;
+    let modules = [DISK_MODULES, modules].concat();
+    add_modules(&mut archive, &fetch::kernel(Suite::Trixie)?, &modules)?;
+    Ok(archive)
+}
+
+fn net_initramfs() -> Result<Vec<u8>> {
+    let mut archive = initramfs(NET_SCRIPT, NET_MODULES)?;
     let program = linux::program("io")?;
     archive.file("bin/io", 0o755, &std::fs::read(program)?);
-    add_modules(
-        &mut archive,
-        &fetch::kernel(Suite::Trixie)?,
-        &[DISK_MODULES, NET_MODULES].concat(),
-    )?;
     Ok(archive.finish())
+}
+
+/// What a row asks of fio.
+fn job(name: &str) -> String {
+    let parts: Vec<_> = name.split('-').collect();
+    let [_, _, operation, order, size, depth] = parts[..] else {
+        unreachable!("{name} is no row of a disk");
+    };
+    let order = if order == "random" { "rand" } else { "" };
+    format!("[{name}]\nstonewall\nrw={order}{operation}\nbs={size}\niodepth={depth}\n")
+}
+
+/// Reads a line of `fio --minimal` as the job's name and the nanoseconds of a request. The fields
+/// are those of fio(1), "terse output", version 3: kibibytes and milliseconds, of reads and of writes.
+fn fio_figures(line: &str) -> Option<(String, f64)> {
+    let fields: Vec<_> = line.trim().split(';').collect();
+    let ["3", _, name, _, "0", ..] = fields[..] else {
+        return None;
+    };
+    let figure = |number: usize| fields.get(number)?.parse::<f64>().ok();
+    let of = |read: usize, write| Some(figure(read)? + figure(write)?);
+    let requests = of(5, 46)? * 1024.0 / bytes(name)? as f64;
+    (requests > 0.0).then_some((name.to_owned(), of(8, 49)? * 1e6 / requests))
 }
 
 /// What one run gave: times by name, and the guest's statistics if there was a monitor.
@@ -215,16 +254,29 @@ impl Bench<'_> {
         if self.options.quick { QUICK_SPAN } else { SPAN }
     }
 
+    /// An initramfs with fio's jobs for these rows, one file of them for each clock. What is cold is found
+    /// out before each.
+    fn disk_initramfs(&self, names: &[String]) -> Result<Vec<u8>> {
+        let mut archive = initramfs(DISK_SCRIPT, EXT4_MODULES)?;
+        archive.directory("mnt");
+        let jobs: String = names.iter().map(|name| job(name)).collect();
+        let span = self.span();
+        let timed = format!("time_based\nruntime={span}ms\nramp_time={span}ms\n");
+        let counted = format!("number_ios={COUNTED}\nio_size=100g\n");
+        for (clock, limit) in [(Clock::Time, timed), (Clock::Instructions, counted)] {
+            let text = format!(
+                "[global]\nfilename=/dev/${{DISK}}\nsize={DISK}\ndirect=1\nioengine=libaio\n{limit}{jobs}"
+            );
+            archive.file(&format!("jobs-{clock:?}"), 0o644, text.as_bytes());
+        }
+        Ok(archive.finish())
+    }
+
     fn disk(&self, way: Way, clock: Clock) -> Result<Given> {
-        let span = match clock {
-            Clock::Time => self.span(),
-            Clock::Instructions => 0,
-        };
-        let filter = self.options.filter.as_deref().unwrap_or_default();
         let mut guest = self.guest.clone();
         guest.vm.mode = way.mode().unwrap_or_default();
-        guest.vm.append = format!("console=ttyS0 quiet -- - disk {span} {filter}");
-        let system = System::new(guest)?.empty_disk(DISK as u64)?;
+        guest.vm.append = format!("console=ttyS0 quiet -- {clock:?}");
+        let system = System::new(guest)?.empty_disk(DISK as u64)?.tools()?;
         // Holes would be read without a look at the cache.
         std::fs::write(system.disk(0), vec![0x5a; DISK])?;
         let host = if way.mode().is_some() {
@@ -345,7 +397,10 @@ fn given(outcome: &Outcome, vm: Option<&str>, way: Way) -> Result<Given> {
         }),
         None => None,
     };
-    let times = lines.iter().filter_map(|line| figures(&text(line), "ns"));
+    let times = lines.iter().filter_map(|line| {
+        let line = text(line);
+        figures(&line, "ns").or_else(|| fio_figures(&line))
+    });
     Ok(Given {
         times: times.collect(),
         stats,
@@ -391,7 +446,32 @@ mod tests {
         assert_eq!(bytes("io-net-guest-stream-64k"), Some(64 << 10));
         assert_eq!(bytes("io-net-guest-round-trip"), None);
         assert_eq!(disk_names().len(), 16);
+        assert_eq!(
+            job("io-disk-read-random-128k-32"),
+            "[io-disk-read-random-128k-32]\nstonewall\nrw=randread\nbs=128k\niodepth=32\n"
+        );
+        assert!(job("io-disk-write-sequential-4k-1").contains("rw=write\nbs=4k\niodepth=1\n"));
         assert!(disk_names().iter().all(|name| bytes(name).is_some()));
+    }
+
+    #[test]
+    fn what_fio_says_is_the_time_of_a_request() {
+        let mut fields = vec!["0"; 130];
+        (fields[0], fields[1]) = ("3", "fio-3.39");
+        fields[2] = "io-disk-read-random-128k-32";
+        // 262,144 KiB are 2,048 requests.
+        (fields[5], fields[8]) = ("262144", "1024");
+        let name = fields[2].to_owned();
+        assert_eq!(fio_figures(&fields.join(";")), Some((name, 500_000.0)));
+        fields[4] = "5";
+        assert_eq!(fio_figures(&fields.join(";")), None);
+        (fields[4], fields[5], fields[8]) = ("0", "0", "0");
+        assert_eq!(fio_figures(&fields.join(";")), None);
+        fields[2] = "io-disk-write-sequential-4k-1";
+        (fields[46], fields[49]) = ("4000", "10");
+        let name = fields[2].to_owned();
+        assert_eq!(fio_figures(&fields.join(";")), Some((name, 10_000.0)));
+        assert_eq!(fio_figures("fio: a complaint"), None);
     }
 
     #[test]
