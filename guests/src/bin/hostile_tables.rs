@@ -18,6 +18,8 @@ mod guest {
     const TABLES: usize = 8;
     const PAGES: usize = 4;
     const TEXT: u64 = 0x4000_0000;
+    /// Bits of an entry that are turned over. Not W: a leaf of all memory must not become writable.
+    const TURNED: [u64; 9] = [V, R, X, U, G, A, D, 1 << 8, 1 << 9];
 
     struct Tables {
         space: Space,
@@ -36,7 +38,7 @@ mod guest {
         let pieces = [
             code!("ld a0, 0(a1)"),
             code!("sd a2, 0(a1)"),
-            code!("amoor.d a0, a2, (a1)"),
+            code!("amoswap.d a0, a2, (a1)"),
             code!("lr.d a0, (a1)", "sc.d a0, a2, (a1)"),
             code!("jr a1"),
             code!("sfence.vma a1"),
@@ -124,7 +126,7 @@ mod guest {
             };
             match random.below(4) {
                 0 => memory::write(slot, memory::read::<u64>(slot) & !(A | D)),
-                1 => memory::write(slot, memory::read::<u64>(slot) ^ 1 << random.below(10)),
+                1 => memory::write(slot, memory::read::<u64>(slot) ^ random.of(&TURNED)),
                 _ => memory::write(slot, entry),
             }
             match random.below(12) {
