@@ -15,6 +15,10 @@ use super::uart::Uart;
 
 static UART: Mutex<Option<Uart>> = Mutex::new(None);
 
+/// Held from the receipt of a byte until whoever it is for has it: bytes keep their order, whichever
+/// harts look for them.
+static RECEIVER: Mutex<()> = Mutex::new(());
+
 /// The machines' consoles, as soon as there are machines.
 static TERMINAL: Mutex<Option<Terminal<fn(&[u8])>>> = Mutex::new(None);
 
@@ -58,16 +62,17 @@ pub fn output(vm: usize, bytes: &[u8]) {
     }
 }
 
-/// What a received byte is for; `None` when there is none left.
-pub fn receive() -> Option<Input> {
+/// Hands over what was typed, in its order.
+pub fn receive(mut take: impl FnMut(Input)) {
+    let _receiver = RECEIVER.lock();
     loop {
-        let byte = UART.lock().as_ref()?.receive()?;
-        let input = TERMINAL
-            .lock()
-            .as_mut()
-            .and_then(|terminal| terminal.input(byte));
-        if input.is_some() {
-            return input;
+        let byte = UART.lock().as_ref().and_then(Uart::receive);
+        let Some(byte) = byte else { return };
+        let mut terminal = TERMINAL.lock();
+        let input = terminal.as_mut().and_then(|terminal| terminal.input(byte));
+        drop(terminal);
+        if let Some(input) = input {
+            take(input);
         }
     }
 }
@@ -88,7 +93,8 @@ pub fn flush() {
 
 /// Whether nobody uses the console at the moment.
 pub fn is_free() -> bool {
-    UART.try_lock().is_some() && TERMINAL.try_lock().is_some()
+    let is_read = RECEIVER.try_lock().is_none();
+    !is_read && UART.try_lock().is_some() && TERMINAL.try_lock().is_some()
 }
 
 /// Prints a line whoever holds the console, without the heap.

@@ -220,19 +220,17 @@ impl System {
 
     /// Takes what was typed.
     pub fn poll_input(&self) {
-        while let Some(input) = console::receive() {
-            match input {
-                terminal::Input::Vm(vm, byte) => self.receive(vm, byte),
-                terminal::Input::Command(command) => {
-                    let mut commands = self.commands.lock();
-                    if commands.len() < MOST_COMMANDS {
-                        commands.push_back(command);
-                    }
-                    drop(commands);
-                    self.has_commands.store(true, Ordering::SeqCst);
+        console::receive(|input| match input {
+            terminal::Input::Vm(vm, byte) => self.receive(vm, byte),
+            terminal::Input::Command(command) => {
+                let mut commands = self.commands.lock();
+                if commands.len() < MOST_COMMANDS {
+                    commands.push_back(command);
                 }
+                drop(commands);
+                self.has_commands.store(true, Ordering::SeqCst);
             }
-        }
+        });
     }
 
     fn receive(&self, vm: usize, byte: u8) {

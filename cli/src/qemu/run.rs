@@ -283,7 +283,9 @@ impl Run {
 
     /// Takes the next piece of output.
     fn receive(&mut self, deadline: Instant) -> Result<(), RecvTimeoutError> {
-        let left = deadline.saturating_duration_since(Instant::now());
+        // A machine that never stops printing has its limit too.
+        let left = deadline.checked_duration_since(Instant::now());
+        let left = left.ok_or(RecvTimeoutError::Timeout)?;
         let (at, bytes) = self.chunks.recv_timeout(left)?;
         if let Some(show) = self.console.show {
             show.write(&bytes);

@@ -12,8 +12,9 @@ use tempfile::NamedTempFile;
 
 /// One trial for each statement.
 pub fn trials() -> Vec<Trial> {
-    let statements: [Statement; 9] = [
+    let statements: [Statement; 10] = [
         ("ctrl_t_and_a_digit_switch_the_console", switching),
+        ("what_is_typed_keeps_its_order", order),
         ("output_of_other_consoles_is_kept_and_shown", kept_output),
         ("ctrl_t_and_a_question_mark_print_the_keys", keys),
         ("the_shell_lists_the_vms_and_shows_statistics", listing),
@@ -59,6 +60,35 @@ fn switching() -> Result<()> {
     ensure!(
         text.matches("typed 98").count() == 1,
         "typed twice:\n{text}"
+    );
+    Ok(())
+}
+
+/// Both VMs ask for what was typed, on host harts of their own, while its interrupt is served.
+fn order() -> Result<()> {
+    const TYPED: usize = 2000;
+    let guests = ["left", "right"].map(|name| spinner(name, "period=2"));
+    let [left, right] = guests;
+    let (machine, _bundle) = board(&[left?, right?], Console::Switched, 2)?;
+    let mut run = machine.spawn()?;
+    run.expect("count ", SOON)?;
+    // A `q` would end it.
+    let letters: String = ('a'..='p').cycle().take(TYPED).collect();
+    run.send(&letters)?;
+    run.send("!")?;
+    run.expect("typed 33", SOON)?;
+    let codes = run.lines().iter();
+    let codes = codes.filter_map(|line| line.text.strip_prefix("typed ")?.parse().ok());
+    let mut came: Vec<u8> = codes.collect();
+    came.pop();
+    let wrong = came
+        .iter()
+        .zip(letters.bytes())
+        .position(|(came, typed)| *came != typed);
+    ensure!(
+        came.len() == TYPED && wrong.is_none(),
+        "{} of {TYPED} letters came, the first wrong one is {wrong:?}",
+        came.len()
     );
     Ok(())
 }
