@@ -5,11 +5,6 @@ use std::path::{Path, PathBuf};
 
 /// Name of the monitor's image.
 const IMAGE: &str = "patchvisor.bin";
-/// Where the checkout that this program was built from has it: `cargo install` takes the program alone.
-const IN_CHECKOUT: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../target/monitor/patchvisor.bin"
-);
 
 /// Where the monitor's image is looked for.
 #[derive(Clone, Debug)]
@@ -45,22 +40,13 @@ impl Home {
         }
     }
 
-    /// The image here, or that of the checkout.
-    fn find(&self, in_checkout: &Path) -> Result<PathBuf, NoMonitor> {
-        let image = self.image();
-        let places = [image.clone(), in_checkout.to_owned()];
-        let remedy = self.remedy();
-        let found = places.into_iter().find(|path| path.is_file());
-        found.ok_or(NoMonitor { image, remedy })
-    }
-
     /// What puts the image there.
     fn remedy(&self) -> String {
         match self {
             Self::Build(_) => "`cargo xtask build monitor` builds it; if it prints another place, name that with --monitor".into(),
             Self::Prefix(prefix) => format!(
-                "`cargo xtask install --prefix {}` in a checkout installs it; after `cargo install`, `cargo xtask build \
-                 monitor` builds it where it is found too; or name one with --monitor or $PATCHVISOR_MONITOR",
+                "`cargo xtask install --prefix {}` in a checkout installs it, or name one with --monitor or \
+                 $PATCHVISOR_MONITOR",
                 prefix.display()
             ),
             Self::Alone(_) => "`cargo xtask build monitor` in a checkout builds one: put it there, or name it with \
@@ -89,7 +75,7 @@ impl std::fmt::Display for NoMonitor {
 impl std::error::Error for NoMonitor {}
 
 /// Finds the monitor's image: the one named, or in `$PATCHVISOR_MONITOR`, or where this program was
-/// installed or built.
+/// built or installed.
 ///
 /// # Errors
 /// [`NoMonitor`], or when the one that is named is not there.
@@ -105,7 +91,12 @@ pub fn monitor(named: Option<&Path>) -> Result<PathBuf> {
     }
     let program = std::env::current_exe().context("finding this program")?;
     let home = Home::of(&program).context("this program is nowhere")?;
-    Ok(home.find(Path::new(IN_CHECKOUT))?)
+    let image = home.image();
+    if !image.is_file() {
+        let remedy = home.remedy();
+        bail!(NoMonitor { image, remedy });
+    }
+    Ok(image)
 }
 
 #[cfg(test)]
@@ -125,23 +116,5 @@ mod tests {
         let built = root.join("target/monitor/patchvisor.bin");
         assert_eq!(image("target/release/patchvisor"), built);
         assert_eq!(image("target/debug/deps/tests-0123"), built);
-    }
-
-    #[test]
-    fn what_cargo_installed_uses_the_checkouts() {
-        let directory = tempfile::tempdir().unwrap();
-        let home = Home::of(&directory.path().join("bin/patchvisor")).unwrap();
-        let built = directory.path().join("built.bin");
-        let missing = home.find(&built).unwrap_err();
-        let own = directory.path().join("lib/patchvisor/patchvisor.bin");
-        assert_eq!(missing.image, own);
-        for next in ["cargo xtask install --prefix", "cargo xtask build"] {
-            assert!(missing.remedy.contains(next), "{missing}");
-        }
-        std::fs::write(&built, "").unwrap();
-        assert_eq!(home.find(&built), Ok(built.clone()));
-        std::fs::create_dir_all(own.parent().unwrap()).unwrap();
-        std::fs::write(&own, "").unwrap();
-        assert_eq!(home.find(&built), Ok(own));
     }
 }

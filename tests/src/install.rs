@@ -23,7 +23,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("debian_package_runs_a_guest", package),
         trial("prefix_runs_a_guest", prefix),
-        trial("cargo_install_runs_a_guest", cargo),
+        trial("cargo_install_names_the_next_step", cargo),
     ]
 }
 
@@ -51,9 +51,19 @@ fn cargo() -> Result<()> {
     cargo.current_dir(paths::root());
     cargo.args(["install", "--quiet", "--path", "cli", "--root"]);
     ensure!(cargo.arg(directory.path()).status()?.success(), "cargo");
-    // It is found where the checkout has it.
-    artefacts::monitor()?;
-    works(directory.path())
+    let installed = Installed::new(directory.path())?;
+    let guest = artefacts::guest("sret_modes")?;
+    let output = installed.run(&["run", "--kernel"], Some(&guest))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let next = format!(
+        "cargo xtask install --prefix {}",
+        directory.path().display()
+    );
+    ensure!(
+        !output.status.success() && errors.contains(&next),
+        "{errors}"
+    );
+    Ok(())
 }
 
 /// A guest runs, and every command answers.

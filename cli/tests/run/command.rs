@@ -182,7 +182,7 @@ fn every_command_has_an_example() {
 
 /// What `cargo install` leaves: the program alone, in `bin`. Nothing but its place tells where it belongs.
 #[test]
-fn an_installed_program_has_its_monitor_beside_it() {
+fn an_installed_program_has_its_monitor_beside_it_or_says_what_puts_it_there() {
     let directory = tempfile::tempdir().unwrap();
     let prefix = directory.path().canonicalize().unwrap();
     let empty = prefix.join("empty");
@@ -214,6 +214,10 @@ fn an_installed_program_has_its_monitor_beside_it() {
         "--script",
     ];
     let run = [&run[..], &["--qemu-arg", "echo started"]].concat();
+    let remedy = format!("cargo xtask install --prefix {}", prefix.display());
+    for words in [&run[..], &["doctor"]] {
+        assert!(said(words).contains(&remedy), "{}", said(words));
+    }
     std::fs::write(prefix.join("lib/patchvisor/patchvisor.bin"), image()).unwrap();
     assert!(said(&run).contains("started"), "{}", said(&run));
     assert!(said(&["doctor"]).contains("lib/patchvisor/patchvisor.bin\n"));
