@@ -60,14 +60,18 @@ impl Capture {
     }
 
     /// Whether `text` has come after what the last successful call found; moves past it if so.
-    pub fn find(&mut self, text: &str) -> bool {
-        let rest = &self.bytes[self.seen..];
-        let found = rest
-            .windows(text.len().max(1))
+    ///
+    /// `looked` is 0 at first; it keeps how far failed calls for the same text have looked.
+    pub fn find(&mut self, text: &str, looked: &mut usize) -> bool {
+        let width = text.len().max(1);
+        let start = self.seen.max(looked.saturating_sub(width - 1));
+        let found = self.bytes[start..]
+            .windows(width)
             .position(|window| window == text.as_bytes());
         if let Some(at) = found {
-            self.seen += at + text.len();
+            self.seen = start + at + text.len();
         }
+        *looked = self.bytes.len();
         found.is_some()
     }
 
@@ -136,9 +140,11 @@ mod tests {
     fn find_moves_past_what_it_found() {
         let mut capture = Capture::default();
         capture.push(b"prompt> ls\r\nprom", MS);
-        assert!(capture.find("prompt> "));
-        assert!(!capture.find("prompt> "));
+        assert!(capture.find("prompt> ", &mut 0));
+        let mut looked = 0;
+        assert!(!capture.find("prompt> ", &mut looked));
         capture.push(b"pt> ", MS);
-        assert!(capture.find("prompt> "));
+        assert!(capture.find("prompt> ", &mut looked));
+        assert!(!capture.find("prompt> ", &mut looked));
     }
 }

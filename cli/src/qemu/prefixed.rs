@@ -225,7 +225,7 @@ mod tests {
         captures.push(b"a| log\r\nb-2| short\r\n", MS);
         captures.push(b"patchvisor: a word\r\n", 2 * MS);
         captures.push(b"a+ in: \r\n", 3 * MS);
-        assert!(captures.of("a").unwrap().find("login: "));
+        assert!(captures.of("a").unwrap().find("login: ", &mut 0));
         captures.push(b"a| root\r\n", 4 * MS);
         let lines = captures.finish().into_iter().map(|lines| {
             let lines = lines.into_iter();

@@ -165,7 +165,7 @@ impl Run {
     /// # Errors
     /// When `limit` passes or the machine ends first; the last lines are in the message.
     pub fn expect(&mut self, text: &str, limit: Duration) -> Result<Duration> {
-        self.wait_for(text, limit, |run| run.capture.find(text))
+        self.wait_for(text, limit, |run, looked| run.capture.find(text, looked))
     }
 
     /// Waits until one VM says `text` on a prefixed console, after what the last call for this VM
@@ -180,22 +180,23 @@ impl Run {
         if apart.of(vm).is_none() {
             bail!("no VM \"{vm}\" prints on this console");
         }
-        self.wait_for(text, limit, |run| {
+        self.wait_for(text, limit, |run, looked| {
             let capture = run.apart.as_mut().and_then(|apart| apart.of(vm));
-            capture.is_some_and(|capture| capture.find(text))
+            capture.is_some_and(|capture| capture.find(text, looked))
         })
     }
 
-    /// Waits until `found`, which looks for `text`.
+    /// Waits until `found`, which looks for `text` and keeps how far it has looked.
     fn wait_for(
         &mut self,
         text: &str,
         limit: Duration,
-        found: impl Fn(&mut Self) -> bool,
+        found: impl Fn(&mut Self, &mut usize) -> bool,
     ) -> Result<Duration> {
         let deadline = deadline(limit);
+        let mut looked = 0;
         loop {
-            if found(self) {
+            if found(self, &mut looked) {
                 return Ok(self.started.elapsed());
             }
             let received = match self.ended() {

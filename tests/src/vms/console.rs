@@ -72,23 +72,20 @@ fn order() -> Result<()> {
     let (machine, _bundle) = board(&[left?, right?], Console::Switched, 2)?;
     let mut run = machine.spawn()?;
     run.expect("count ", SOON)?;
-    // A `q` would end it.
-    let letters: String = ('a'..='p').cycle().take(TYPED).collect();
-    run.send(&letters)?;
-    run.send("!")?;
-    run.expect("typed 33", SOON)?;
+    // A `q` would end it. The last letter is of its own.
+    let typed: String = ('a'..='p').cycle().take(TYPED).chain(['!']).collect();
+    run.send(&typed)?;
+    run.expect("typed 33\n", SOON)?;
     let codes = run.lines().iter();
     let codes = codes.filter_map(|line| line.text.strip_prefix("typed ")?.parse().ok());
-    let mut came: Vec<u8> = codes.collect();
-    came.pop();
-    let wrong = came
-        .iter()
-        .zip(letters.bytes())
-        .position(|(came, typed)| *came != typed);
+    let came: Vec<u8> = codes.collect();
+    let mut pairs = came.iter().zip(typed.bytes());
+    let wrong = pairs.position(|(came, typed)| *came != typed);
     ensure!(
-        came.len() == TYPED && wrong.is_none(),
-        "{} of {TYPED} letters came, the first wrong one is {wrong:?}",
-        came.len()
+        came == typed.as_bytes(),
+        "{} of {} letters came, the first wrong one is {wrong:?}",
+        came.len(),
+        typed.len()
     );
     Ok(())
 }
