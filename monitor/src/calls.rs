@@ -14,14 +14,16 @@ use super::clock::Hardware;
 use super::console;
 use super::cpu::Cpu;
 use super::csr;
-use super::doorbell::{FENCE_I, FLUSH, LOOK};
+use super::doorbell::{FENCE_I, FLUSH, LOOK, SENT};
 use super::machine::{End, Machine};
 use super::page_fault::fault_of;
 use super::system;
 use super::virtual_hart::{State, Vcpu};
 
-/// Bytes that are sent to the console between two looks at the host's interrupts.
-const PIECE: usize = 32;
+/// Bytes that are sent to the console between two looks at the host's interrupts and the time.
+const PIECE: usize = 8;
+/// The part of a second after which a console write sends no more: other harts of the machine wait for it.
+const WRITING: u64 = 1000;
 
 /// The machine as the SBI sees it, for the time of one call.
 struct Service<'a> {
@@ -69,7 +71,7 @@ impl Machine {
                 }
             }
         }
-        let is_virtual = vcpu.counter_views() != [CsrView::Direct; 2];
+        let is_virtual = vcpu.counter_views(self.counters) != [CsrView::Direct; 2];
         if vcpu.block.virtual_counters != u64::from(is_virtual) {
             vcpu.block.virtual_counters = is_virtual.into();
             self.grant(vcpu);
@@ -114,8 +116,8 @@ impl sbi::Machine for Service<'_> {
         match event {
             Event::Cycles => counter(0, Hardware::cycle),
             Event::Instructions => counter(2, Hardware::instret),
-            // The gate reflects most of these, and counts nothing; and a fence that another hart asks
-            // for is one request with those that the monitor itself asks for.
+            // The gate reflects most of these, and counts nothing; and an `sfence.vma` that another hart
+            // asks for is one request with those that the monitor itself asks for.
             Event::MisalignedLoad
             | Event::MisalignedStore
             | Event::AccessLoad
@@ -173,7 +175,7 @@ impl sbi::Machine for Service<'_> {
         }
         self.vcpu.events.count(Event::FenceISent);
         self.machine
-            .summon(self.vcpu.index, |hart| harts.contains(hart), FENCE_I);
+            .summon(self.vcpu.index, |hart| harts.contains(hart), FENCE_I | SENT);
     }
 
     fn remote_sfence_vma(&mut self, harts: Harts, range: FenceRange, asid: Option<u16>) {
@@ -232,12 +234,13 @@ impl sbi::Machine for Service<'_> {
 
     fn console_write(&mut self, bytes: &[u8]) -> usize {
         self.machine.show_output();
-        // A slow line must not keep the hart: what is left is for the guest's next call.
+        // A slow line must not keep the machine: what is left is for the guest's next call.
+        let end = csr::time() + system::get().clock.timebase / WRITING;
         let mut written = 0;
         for piece in bytes.chunks(PIECE) {
             console::output(self.machine.number, piece);
             written += piece.len();
-            if Cpu::pending() != 0 {
+            if Cpu::pending() != 0 || csr::time() >= end {
                 break;
             }
         }

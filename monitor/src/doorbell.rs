@@ -20,6 +20,8 @@ pub const FENCE_I: u64 = 1 << 17;
 pub const LOOK: u64 = 1 << 18;
 /// Its machine's clock is due to be looked at; the first hart's alone.
 pub const ALARM: u64 = 1 << 19;
+/// With [`FENCE_I`]: another hart of the guest has sent it, not the monitor.
+pub const SENT: u64 = 1 << 20;
 /// The bits below are interrupts that become pending, as in `sip`.
 const INTERRUPTS: u64 = 0xffff;
 

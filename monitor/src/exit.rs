@@ -15,7 +15,7 @@ use vcpu::{Effect, Mode, Trap};
 use super::clock::Hardware;
 use super::console::say;
 use super::csr;
-use super::doorbell::{ALARM, FENCE_I, FLUSH, LOOK};
+use super::doorbell::{ALARM, FENCE_I, FLUSH, LOOK, SENT};
 use super::machine::Machine;
 use super::trace::ExitRecord;
 use super::virtual_hart::{State, Vcpu};
@@ -67,6 +67,8 @@ impl Machine {
         }
         if requests & FENCE_I != 0 {
             csr::fence_i();
+        }
+        if requests & SENT != 0 {
             vcpu.events.count(Event::FenceIReceived);
         }
         if interrupts & interrupt::SSI != 0 {
@@ -278,7 +280,7 @@ impl Machine {
     pub fn emulate(&mut self, vcpu: &mut Vcpu, instruction: &Instruction, word: u32) -> bool {
         let hardware = Hardware {
             is_thead: self.is_thead,
-            views: vcpu.counter_views(),
+            views: vcpu.counter_views(self.counters),
         };
         let hart = &mut vcpu.block.hart;
         let effect = match hart.execute(&self.features, &hardware, instruction, word) {

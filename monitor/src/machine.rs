@@ -584,8 +584,12 @@ impl Machine {
         }
     }
 
-    /// It runs again.
+    /// It runs again. A hart that is stopped or suspended is told nothing: what it gave may be no such
+    /// memory when it starts.
     pub fn tell_resumed(&mut self, vcpu: &mut Vcpu) {
+        if !matches!(self.states[vcpu.index], State::Started | State::Waiting) {
+            return;
+        }
         let system = system::get();
         let number = self.doorbells[vcpu.index].vcpu;
         let account = system.scheduler.lock().vcpu_account(number, csr::time());

@@ -70,10 +70,11 @@ impl Statistics {
         let mut by_kind = String::new();
         let (mut privileged, mut patched, mut emulated) = (0, 0, 0);
         for kind in 0..KINDS {
-            // A routine counts itself also when it leaves its instruction to the emulator.
+            // A routine counts itself also when it leaves its instruction to the emulator; none does
+            // where the VM is without `statistics`.
             let from_patch = self.emulated[kind];
-            let served = by_routines[kind] - from_patch;
-            let executed = by_routines[kind] + self.trapped[kind];
+            let served = by_routines[kind].saturating_sub(from_patch);
+            let executed = served + from_patch + self.trapped[kind];
             if executed > 0 {
                 let comma = if by_kind.is_empty() { "" } else { "," };
                 by_kind += &format!(

@@ -100,14 +100,22 @@ impl Vcpu {
         }
     }
 
-    /// What the guest reads in `cycle` and `instret`.
-    pub fn counter_views(&self) -> [CsrView; 2] {
-        [CsrCounter::Cycle, CsrCounter::Instret].map(|counter| self.services.pmu.view(counter))
+    /// What the guest reads in `cycle` and `instret`, where `readable` has the counters that the host lets
+    /// S-mode read. The others are no counters of a CSR.
+    pub fn counter_views(&self, readable: u64) -> [CsrView; 2] {
+        [CsrCounter::Cycle, CsrCounter::Instret].map(|counter| {
+            if readable >> (counter.csr() - isa::csr::CYCLE) & 1 == 0 {
+                CsrView::Direct
+            } else {
+                self.services.pmu.view(counter)
+            }
+        })
     }
 
     /// What the guest has configured is gone, as after a reset of the machine.
     pub fn reset(&mut self) {
         self.services = PerHart::default();
+        self.block.virtual_counters = 0;
     }
 
     /// The tables that its addresses are translated by.

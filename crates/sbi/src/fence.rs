@@ -6,9 +6,9 @@ use crate::machine::Machine;
 use isa::address::{GuestVirt, PAGE_SHIFT, PAGE_SIZE};
 use sbi_spec::rfnc;
 
-/// A fence over more pages than this is cheaper as a fence over everything: that many entries are
-/// a whole page of page table.
-pub const MOST_PAGES: u64 = 512;
+/// A fence over more pages than this is one over everything. Linux draws the line at as many pages, for
+/// `sfence.vma` as well as for these calls, and it bounds what one call does.
+pub const MOST_PAGES: u64 = 64;
 
 /// The addresses that an `sfence.vma` on another hart is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

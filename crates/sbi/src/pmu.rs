@@ -242,7 +242,7 @@ impl<M: Machine> Unit<'_, M> {
         for index in set {
             let value = self.value(index);
             let counter = &mut self.pmu().counters[index];
-            if counter.is_started() {
+            if counter.can_stop() {
                 counter.stop_at(value);
             } else {
                 result = Err(Error::AlreadyStopped);

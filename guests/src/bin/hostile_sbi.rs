@@ -14,7 +14,7 @@ mod guest {
     use guests::{code, context, csr, harts, memory, sbi};
 
     /// Those there are, and some that there are not.
-    const EXTENSIONS: [u64; 22] = [
+    const EXTENSIONS: [u64; 23] = [
         0,
         1,
         2,
@@ -33,6 +33,7 @@ mod guest {
         0x50_4d55,   // PMU
         0x53_5441,   // STA
         0x5355_5350, // SUSP
+        0x4657_4654, // FWFT
         0x4350_5043, // CPPC
         0x4e41_434c, // NACL
         0x0900_0000,

@@ -98,6 +98,16 @@ impl Counter {
         matches!(self.count, Count::Started(_))
     }
 
+    /// Whether there is something to stop. A CSR that counts since power-on is stopped only as the
+    /// counter of an event: who stops all counters at boot means none that he has not configured.
+    pub fn can_stop(&self) -> bool {
+        match self.count {
+            Count::Free => self.event.is_some(),
+            Count::Stopped(_) => false,
+            Count::Started(_) => true,
+        }
+    }
+
     /// Its value, when its event has happened `total` times.
     pub fn value(&self, total: u64) -> u64 {
         match self.count {

@@ -294,6 +294,18 @@ fn a_counter_without_an_event_cannot_be_started() {
 }
 
 #[test]
+fn a_counter_that_runs_since_power_on_is_stopped_once_it_is_configured() {
+    let mut machine = Mock::new(1);
+    assert_eq!(configure(&mut machine, 0, 1, 0, CYCLES), ok(0));
+    assert_eq!(cycle(&machine), CsrView::Direct);
+    machine.happen(Event::Cycles, 5);
+    assert_eq!(stop(&mut machine, 0, 1, 0), ok(0));
+    machine.happen(Event::Cycles, 5);
+    assert_eq!(cycle(&machine), CsrView::Stopped(5));
+    assert_eq!(stop(&mut machine, 0, 1, 0), error(ALREADY_STOPPED));
+}
+
+#[test]
 fn stopping_everything_at_boot_is_harmless() {
     let mut machine = Mock::new(1);
     assert_eq!(stop(&mut machine, 0, EVERY, RESET), error(ALREADY_STOPPED));
