@@ -59,6 +59,7 @@ impl Scheduler {
         self.named &= !(1 << cpu);
         let before = self.cpus[cpu].take();
         if let Some(before) = before {
+            self.note_overrun(before, now);
             self.put_back(before.vcpu, now);
         }
         let waiting = self.waiting(cpu, now);
@@ -258,6 +259,10 @@ impl Scheduler {
             yields.max_by_key(key).map(|(cpu, _)| cpu)
         };
         self.named |= chosen.map_or(0, |cpu| 1 << cpu);
+        if let Some(running) = chosen.and_then(|cpu| self.cpus[cpu].as_mut()) {
+            // Somebody waits from now on.
+            running.slice_end.get_or_insert(now);
+        }
         chosen
     }
 }

@@ -64,6 +64,7 @@ impl Scheduler {
             vcpus: Vec::new(),
             ran: 0,
             virtual_time: 0,
+            overrun: 0,
             cap: share.cap.map(|percent| Cap {
                 budget: budget(percent),
                 period: 0,
@@ -119,6 +120,7 @@ impl Scheduler {
     pub fn block(&mut self, cpu: usize, now: u64) {
         self.settle(now);
         if let Some(running) = self.cpus[cpu].take() {
+            self.note_overrun(running, now);
             let vcpu = &mut self.vcpus[running.vcpu];
             vcpu.state = State::Blocked;
             vcpu.last_ran = now;

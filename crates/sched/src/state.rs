@@ -89,6 +89,8 @@ pub(crate) struct Vm {
     pub(crate) ran: u64,
     /// Host time had, in the unit of `virtual_time`.
     pub(crate) virtual_time: u128,
+    /// What it is ahead of others because it kept host harts beyond its slices, at the most.
+    pub(crate) overrun: u128,
     pub(crate) cap: Option<crate::cap::Cap>,
 }
 

@@ -12,10 +12,15 @@
 //! who wakes gets in at once ([`Scheduler::close_gaps`]). Those below a gap move together: the order and
 //! the differences among them stay.
 //!
+//! One more comes from a host hart that holds on to a VM beyond its slice, as while it waits for a device
+//! of the VM's. Others lacked what it had then: its overrun counts as such a distance, until they have
+//! caught up or want nothing.
+//!
 //! Virtual time never moves down: every correction takes from who is behind for no good reason, and
 //! none gives.
 
 use crate::scheduler::Scheduler;
+use crate::state::{Running, State, Vm, VmState};
 use alloc::vec::Vec;
 
 /// Units of virtual time that a tick is for a VM with weight 1. Large, for the sake of what divisions lose.
@@ -41,9 +46,30 @@ impl Scheduler {
         other.virtual_time > vm.virtual_time + of(self.granularity, vm.weight)
     }
 
+    /// Keeps in mind how long `running`, which ends, ran beyond its slice.
+    pub(crate) fn note_overrun(&mut self, running: Running, now: u64) {
+        let ticks = running.slice_end.map_or(0, |end| now.saturating_sub(end));
+        let vm = &mut self.vms[self.vcpus[running.vcpu].vm];
+        vm.overrun += of(ticks, vm.weight);
+    }
+
+    /// Forgets of overruns what nobody lacks who could use it.
+    fn forgive_overruns(&mut self) {
+        let wants = |vm: &&Vm| {
+            let mut vcpus = vm.vcpus.iter();
+            vm.state == VmState::Active && vcpus.any(|&id| self.vcpus[id].state != State::Blocked)
+        };
+        let times = self.vms.iter().filter(wants).map(|vm| vm.virtual_time);
+        let least = times.min().unwrap_or(u128::MAX);
+        for vm in &mut self.vms {
+            vm.overrun = vm.overrun.min(vm.virtual_time.saturating_sub(least));
+        }
+    }
+
     /// Of VMs that compete for a host hart, brings those that are further behind than competition can
     /// explain up to the others.
     pub(crate) fn close_gaps(&mut self, mut competing: Vec<usize>) {
+        self.forgive_overruns();
         competing.sort_unstable_by_key(|&vm| core::cmp::Reverse(self.vms[vm].virtual_time));
         // How far up those below may be brought at least, as seen by those above; and by how much it was done.
         let mut bound: Option<u128> = None;
@@ -53,7 +79,8 @@ impl Scheduler {
             if let Some(bound) = bound {
                 raise += bound.saturating_sub(own + raise);
             }
-            let reach = self.leap(vm) + of(self.credit, self.vms[vm].weight);
+            let this = &self.vms[vm];
+            let reach = self.leap(vm) + of(self.credit, this.weight) + this.overrun;
             self.vms[vm].virtual_time = own + raise;
             let allows = (own + raise).saturating_sub(reach);
             bound = Some(bound.map_or(allows, |bound| bound.min(allows)));

@@ -74,6 +74,48 @@ fn a_host_hart_that_runs_without_end_is_told_when_somebody_waits() {
     assert_eq!(scheduler.wake(third, 6), None);
 }
 
+/// How long a VM that kept the host hart from `from` to 1000 ms is kept from it by one that wants it.
+fn repaid(scheduler: &mut Scheduler, from: u64) -> u64 {
+    let mut now = 1000 * MS;
+    assert!(matches!(scheduler.pick(0, from), Pick::Run { vcpu: 0, .. }));
+    scheduler.wake(1, from + 5 * MS);
+    while let Pick::Run { vcpu: 1, until, .. } = scheduler.pick(0, now) {
+        now = until.unwrap();
+    }
+    now - 1000 * MS
+}
+
+#[test]
+fn a_vm_that_keeps_a_host_hart_beyond_its_slice_gives_the_time_back() {
+    let mut others = scheduler(1, &[100, 100]);
+    others.wake(0, 0);
+    let back = repaid(&mut others, 0);
+    assert!((990 * MS..=1010 * MS).contains(&back), "{back}");
+}
+
+#[test]
+fn a_vm_that_blocks_after_it_kept_a_host_hart_gives_the_time_back() {
+    let mut others = scheduler(1, &[100, 100]);
+    others.wake(0, 0);
+    others.pick(0, 0);
+    others.wake(1, 5 * MS);
+    others.block(0, 1000 * MS);
+    others.wake(0, 1000 * MS);
+    let mut now = 1000 * MS;
+    while let Pick::Run { vcpu: 1, until, .. } = others.pick(0, now) {
+        now = until.unwrap();
+    }
+    assert!((1990 * MS..=2010 * MS).contains(&now), "{now}");
+}
+
+#[test]
+fn what_a_vm_had_while_nobody_else_wanted_anything_is_not_given_back() {
+    let mut others = scheduler(1, &[100, 100]);
+    others.wake(0, 0);
+    let back = repaid(&mut others, 990 * MS);
+    assert!(back <= 30 * MS, "{back}");
+}
+
 #[test]
 fn who_waited_too_long_keeps_its_slice_whoever_wakes() {
     let mut scheduler = scheduler(1, &[10_000, 1, 10_000]);
