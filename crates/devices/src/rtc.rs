@@ -49,7 +49,9 @@ impl Rtc {
     /// When to call [`Rtc::set_time`] for the alarm's sake, in the time that it is told in.
     #[must_use]
     pub fn next_alarm(&self) -> Option<u64> {
-        self.armed.then(|| self.alarm.wrapping_sub(self.adjustment))
+        // It may be beyond the end of the host's time, whose difference to the guest's is anything.
+        let left = self.alarm.saturating_sub(self.time());
+        self.armed.then(|| self.host_time.saturating_add(left))
     }
 
     /// Whether the interrupt line is up.
@@ -189,6 +191,21 @@ mod tests {
         assert!(rtc.interrupt());
         assert_eq!(rtc.read(register::ALARM_LOW), NOW as u32);
         assert_eq!(rtc.read(register::ALARM_HIGH), high(NOW));
+    }
+
+    #[test]
+    fn an_alarm_beyond_the_end_of_the_host_s_time_is_due_at_that_end() {
+        let mut rtc = Rtc::default();
+        rtc.set_time(NOW);
+        rtc.write(register::TIME_HIGH, 0);
+        rtc.write(register::TIME_LOW, 10);
+        set_alarm(&mut rtc, u64::MAX);
+        assert_eq!(rtc.next_alarm(), Some(u64::MAX));
+        // The high half alone does not look at the time.
+        rtc.write(register::TIME_LOW, 1 << 20);
+        set_alarm(&mut rtc, 1 << 32 | 5);
+        rtc.write(register::ALARM_HIGH, 0);
+        assert_eq!(rtc.next_alarm(), Some(NOW));
     }
 
     #[test]
