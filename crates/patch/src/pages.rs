@@ -116,7 +116,7 @@ impl Pages {
 
     /// The region of a frame, and its number in the region.
     fn index(&self, frame: GuestPhys) -> (usize, usize) {
-        let frame = ((frame.0 - self.base.0) >> PAGE_SHIFT) as usize;
+        let frame = (frame.0.wrapping_sub(self.base.0) >> PAGE_SHIFT) as usize;
         (frame / REGION, frame % REGION)
     }
 
@@ -127,10 +127,10 @@ impl Pages {
         first as usize..last as usize + 1
     }
 
-    /// The patched copy of the frame that holds `address`.
+    /// The patched copy of the frame that holds `address`; none where there is no RAM.
     pub fn copy(&self, address: GuestPhys) -> Option<HostPhys> {
         let (region, frame) = self.index(address);
-        if !self.regions[region].patched.contains(frame) {
+        if !self.regions.get(region)?.patched.contains(frame) {
             return None;
         }
         self.pages.get(&address.frame_number())?.copy
@@ -301,8 +301,9 @@ impl Pages {
         for page in self.pages.values_mut() {
             if let Some(copy) = page.copy.take() {
                 free(copy);
-                page.sites.clear();
-                page.mappings.clear();
+                // With what they take of the heap: the frame may never be patched again.
+                page.sites = Vec::new();
+                page.mappings = Vec::new();
             }
         }
         for region in &mut self.regions {

@@ -68,6 +68,34 @@ mod guest {
             sum += context.x[10];
         }
         println!("1000 small programs: {sum}");
+        onto_a_device(&space, other);
+    }
+
+    /// The page of a load that was of a device, and now is of memory, is moved onto a device itself. Without
+    /// a fence, either translation is right.
+    fn onto_a_device(space: &Space, other: u64) {
+        const PLIC: u64 = 0x0c00_0000;
+        let snippet = code!("1:", "lw t1, 0(s0)", "addi a0, a0, -1", "bnez a0, 1b");
+        let page = memory::page();
+        snippet.copy_to(page);
+        space.map(0x10_0000, page, LEAF | R | W | X);
+        space.map(0x40_0000, PLIC, LEAF | R | W);
+        space.activate(0);
+        let run = |data, times| {
+            let mut context = snippet.supervisor().with(8, data).with(10, times);
+            (context.pc, context.origin) = (0x10_0000, 0x10_0000);
+            (context.run(), context.x[6])
+        };
+        run(0x40_0000, 100);
+        memory::write(other, 7u32);
+        space.map(0x10_0000, PLIC, LEAF | R | W | X);
+        let (trap, _) = run(0x30_0000, 1);
+        assert!(["breakpoint", "instruction access fault"].contains(&trap.name()));
+        space.map(0x10_0000, page, LEAF | R | W | X);
+        paging::fence();
+        let (trap, loaded) = run(0x30_0000, 1);
+        println!("back from a device: {}, {loaded}", trap.name());
+        paging::bare();
     }
 
     guests::program!(main);
