@@ -12,18 +12,12 @@ use vcpu::{Cause, Counters, Trap};
 
 use super::clock::Hardware;
 use super::console;
-use super::cpu::Cpu;
 use super::csr;
 use super::doorbell::{FENCE_I, FLUSH, LOOK, SENT};
 use super::machine::{End, Machine};
 use super::page_fault::fault_of;
 use super::system;
 use super::virtual_hart::{State, Vcpu};
-
-/// Bytes that are sent to the console between two looks at the host's interrupts and the time.
-const PIECE: usize = 8;
-/// The part of a second after which a console write sends no more: other harts of the machine wait for it.
-const WRITING: u64 = 1000;
 
 /// The machine as the SBI sees it, for the time of one call.
 struct Service<'a> {
@@ -234,17 +228,7 @@ impl sbi::Machine for Service<'_> {
 
     fn console_write(&mut self, bytes: &[u8]) -> usize {
         self.machine.show_output();
-        // A slow line must not keep the machine: what is left is for the guest's next call.
-        let end = csr::time() + system::get().clock.timebase / WRITING;
-        let mut written = 0;
-        for piece in bytes.chunks(PIECE) {
-            console::output(self.machine.number, piece);
-            written += piece.len();
-            if Cpu::pending() != 0 || csr::time() >= end {
-                break;
-            }
-        }
-        written
+        console::in_time(bytes, |piece| console::output(self.machine.number, piece))
     }
 
     fn console_read(&mut self) -> Option<u8> {

@@ -5,13 +5,16 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use bundle::Console;
 use devices::host_tree::HostUart;
 use spin::Mutex;
 use terminal::{Input, Mode, Terminal};
 
+use super::cpu::Cpu;
 use super::uart::Uart;
+use super::{boot, csr, system};
 
 static UART: Mutex<Option<Uart>> = Mutex::new(None);
 
@@ -21,6 +24,16 @@ static RECEIVER: Mutex<()> = Mutex::new(());
 
 /// The machines' consoles, as soon as there are machines.
 static TERMINAL: Mutex<Option<Terminal<fn(&[u8])>>> = Mutex::new(None);
+
+/// When the lines that are unfinished go out.
+static FLUSH: AtomicU64 = AtomicU64::new(u64::MAX);
+/// The part of a second for which they are held.
+const UNFINISHED: u64 = 20;
+
+/// The part of a second for which a guest's output is sent at a time.
+const SENDING: u64 = 1000;
+/// Bytes of it that are sent between two looks at the time; each may become a line.
+const PIECE: usize = 8;
 
 /// Uses the host's UART from now on, with its receive interrupt on.
 pub fn use_uart(uart: &HostUart) {
@@ -57,9 +70,36 @@ fn firmware_send(byte: u8) {
 
 /// Takes what a machine has printed.
 pub fn output(vm: usize, bytes: &[u8]) {
-    if let Some(terminal) = &mut *TERMINAL.lock() {
-        terminal.output(vm, bytes);
+    let mut terminal = TERMINAL.lock();
+    let Some(terminal) = &mut *terminal else {
+        return;
+    };
+    terminal.output(vm, bytes);
+    if !terminal.holds() {
+        FLUSH.store(u64::MAX, Ordering::Relaxed);
+    } else if FLUSH.load(Ordering::Relaxed) == u64::MAX {
+        let patience = system::get().clock.timebase / UNFINISHED;
+        FLUSH.store(csr::time() + patience, Ordering::Relaxed);
+        if let Some(cpu) = boot::this_cpu() {
+            cpu.timer_changed();
+        }
     }
+}
+
+/// Has `send` send as much of what a guest prints as a slow line takes in a millisecond, and no more when
+/// the host interrupts: others may wait for the machine, and for this hart. How many bytes that were, some
+/// at least; the rest is for another time.
+pub fn in_time(bytes: &[u8], mut send: impl FnMut(&[u8])) -> usize {
+    let end = csr::time() + system::get().clock.timebase / SENDING;
+    let mut sent = 0;
+    for piece in bytes.chunks(PIECE) {
+        send(piece);
+        sent += piece.len();
+        if Cpu::pending() != 0 || csr::time() >= end {
+            break;
+        }
+    }
+    sent
 }
 
 /// Hands over what was typed, in its order.
@@ -84,11 +124,17 @@ pub fn answer(text: &str) {
     }
 }
 
-/// Sends what is held of unfinished lines, unless somebody is about to finish one.
+/// Sends what is held of unfinished lines.
 pub fn flush() {
-    if let Some(Some(terminal)) = TERMINAL.try_lock().as_deref_mut() {
+    if let Some(terminal) = &mut *TERMINAL.lock() {
         terminal.flush();
+        FLUSH.store(u64::MAX, Ordering::Relaxed);
     }
+}
+
+/// When [`flush`] is due, in ticks of `time`: a line stays unfinished, and somebody may wait for it.
+pub fn flush_due() -> u64 {
+    FLUSH.load(Ordering::Relaxed)
 }
 
 /// Whether nobody uses the console at the moment.

@@ -67,6 +67,12 @@ impl Machine {
             vcpu.contexts.clear();
             vcpu.block.fences_seen = vcpu.block.fences;
         }
+        // The monitor runs on a table of the guest's too. The one before may go from now on.
+        // SAFETY: the window is in every table of the shadow.
+        unsafe { csr::write!("satp", switched.context.satp_vs) };
+        if self.shadow.needs_fence_on_switch() {
+            csr::fence_all();
+        }
         vcpu.satp = Some(satp);
         self.doorbells[vcpu.index].set_satp(satp);
         vcpu.user_pages = true;

@@ -170,6 +170,9 @@ impl Cpu {
             self.slice_end.store(u64::MAX, Ordering::Relaxed);
         }
         system::get().fire_timers(self, now);
+        if console::flush_due() <= now {
+            console::flush();
+        }
         self.timer.store(0, Ordering::Relaxed);
         self.set_timer();
     }
@@ -179,7 +182,9 @@ impl Cpu {
     pub fn set_timer(&self) {
         self.timer_is_stale.store(false, Ordering::Relaxed);
         let slice_end = self.slice_end.load(Ordering::Relaxed);
-        let next = slice_end.min(system::get().next_timer(self));
+        let next = slice_end
+            .min(system::get().next_timer(self))
+            .min(console::flush_due());
         if self.timer.swap(next, Ordering::Relaxed) == next {
             return;
         }

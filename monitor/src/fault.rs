@@ -147,6 +147,7 @@ fn leaf_locks_are_free(system: &System) -> bool {
         && is_free(&console::is_free)
         && is_free(&heap::is_free)
         && is_free(&|| system.devices.are_free())
+        && is_free(&|| system.queues_are_free())
 }
 
 /// Says which harts were at work, and with what.

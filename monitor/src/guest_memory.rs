@@ -3,10 +3,11 @@
 //! Guest memory changes under the monitor's hands, so it is never borrowed: every access is a
 //! single volatile or atomic one, or a copy.
 
+use alloc::vec::Vec;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
-use isa::address::{GuestPhys, HostPhys};
+use isa::address::{GuestPhys, HostPhys, PAGE_SIZE};
 
 use super::window;
 
@@ -165,55 +166,43 @@ impl mmu::GuestMemory for GuestRam {
     }
 }
 
-/// Copies of guest frames, from the heap.
+/// Copies of guest frames.
 pub struct Copies {
     ram: GuestRam,
-    alive: usize,
-    limit: usize,
+    /// Pages that hold none.
+    free: Vec<HostPhys>,
 }
 
-const FRAME: core::alloc::Layout = match core::alloc::Layout::from_size_align(4096, 4096) {
-    Ok(layout) => layout,
-    Err(_) => unreachable!(),
-};
-
 impl Copies {
-    /// At most `limit` copies of frames of `ram`.
-    pub fn new(ram: GuestRam, limit: usize) -> Self {
-        Self {
-            ram,
-            alive: 0,
-            limit,
-        }
+    /// At most `count` copies of frames of `ram`, in as many pages at `memory`.
+    ///
+    /// # Safety
+    /// The memory must be mapped in the direct map for ever, and used by nothing else.
+    pub unsafe fn new(ram: GuestRam, memory: HostPhys, count: usize) -> Self {
+        let pages = (0..count as u64).rev();
+        let free = pages.map(|page| memory.add(page * PAGE_SIZE)).collect();
+        Self { ram, free }
     }
 }
 
 impl patch::Memory for Copies {
     fn copy_frame(&mut self, address: GuestPhys) -> Option<HostPhys> {
-        if self.alive == self.limit {
-            return None;
-        }
-        // SAFETY: the layout has a size.
-        let copy = NonNull::new(unsafe { alloc::alloc::alloc(FRAME) })?;
-        // SAFETY: one page was allocated for this alone.
-        let bytes = unsafe { core::slice::from_raw_parts_mut(copy.as_ptr(), 4096) };
+        let copy = *self.free.last()?;
+        let to = window::direct(copy).as_ptr();
+        // SAFETY: a page that `new` was promised, and that nobody executes or writes while it is free.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(to, PAGE_SIZE as usize) };
         if !self.ram.read(address.page(), bytes) {
-            // SAFETY: allocated above with this layout.
-            unsafe { alloc::alloc::dealloc(copy.as_ptr(), FRAME) };
             return None;
         }
-        self.alive += 1;
-        Some(window::host(copy.as_ptr()))
+        self.free.pop()
     }
 
     fn free_copy(&mut self, copy: HostPhys) {
-        self.alive -= 1;
-        // SAFETY: `copy_frame` allocated it with this layout, and the patcher gives each back once.
-        unsafe { alloc::alloc::dealloc(window::direct(copy).as_ptr(), FRAME) };
+        self.free.push(copy);
     }
 
     fn write(&mut self, at: HostPhys, halfword: u16) {
-        // SAFETY: an even address in a copy that `copy_frame` allocated; guests only execute it.
+        // SAFETY: an even address in a copy that `copy_frame` made; guests only execute it.
         unsafe { window::direct(at).cast::<u16>().write_volatile(halfword) };
     }
 }

@@ -1,10 +1,10 @@
 //! The monitor's heap.
 //!
-//! After the boot these grow, and no further: patched copies and what is remembered of pages (`Copies` and
-//! `patch::Pages` have a limit, which `machine.rs` takes from the heap), typed input and commands
-//! (`system.rs`), and for a moment the text of a line, of a command's answer or of statistics, and what the
-//! scheduler chooses among. Consoles, shadow tables, routines, values, logs and records of exits have their full
-//! size from the start.
+//! After the boot these grow, and no further: what is remembered of pages (`patch::Pages` has a limit, which
+//! `machine.rs` takes from the heap), typed input and commands (`system.rs`), requests in flight, and for a
+//! moment the text of a line, of a command's answer or of statistics, and what the scheduler chooses among.
+//! Consoles, shadow tables, patched copies, routines, values, logs and records of exits have their full size
+//! from the start.
 //!
 //! Should the heap run out all the same, that is a panic like others, which ends the machine that was worked
 //! for. To say so takes memory: the reserve.

@@ -30,6 +30,9 @@ const RING: usize = 128;
 const QUEUE: u16 = 0;
 /// Descriptors of a request beside its segments, at the most: header, range and status.
 const ENDS: usize = 3;
+/// Most bytes of a piece's requests that are in flight together. One that is larger is alone. Who resets a
+/// device or ends a machine waits for them.
+const MOST_BYTES: u64 = 16 << 20;
 
 // Feature bits (section 5.2.3).
 const SEGMENTS: u64 = 1 << 2;
@@ -127,6 +130,8 @@ struct PieceState {
     owner: Owner,
     /// Descriptors in use.
     taken: usize,
+    /// Bytes in flight.
+    bytes: u64,
 }
 
 struct State {
@@ -210,7 +215,11 @@ impl HostDisk {
     /// Adds a piece of this owner; its number.
     pub fn add_piece(&self, owner: Owner) -> usize {
         let mut state = self.state.lock();
-        state.pieces.push(PieceState { owner, taken: 0 });
+        state.pieces.push(PieceState {
+            owner,
+            taken: 0,
+            bytes: 0,
+        });
         state.pieces.len() - 1
     }
 
@@ -251,7 +260,9 @@ impl HostDisk {
             return Submitted::Ended(Status::Failed);
         }
         let wanted = state.cost(request.segments.len());
-        if state.pieces[piece].taken + wanted > self.share {
+        let bytes: u64 = request.segments.iter().map(|one| u64::from(one.size)).sum();
+        let own = &state.pieces[piece];
+        if own.taken + wanted > self.share || own.taken > 0 && own.bytes + bytes > MOST_BYTES {
             return Submitted::Busy(request);
         }
         let host = |at: isa::address::GuestPhys| ram.host_base().add(at.0 - ram.base.0);
@@ -324,6 +335,7 @@ impl HostDisk {
                 device: 0,
             },
             taken: 0,
+            bytes: 0,
         });
         let request = InFlight {
             piece: state.pieces.len() - 1,
@@ -413,9 +425,18 @@ impl State {
         let head = unsafe { self.queue.add(&inputs, &mut outputs) };
         let head = head.expect("each piece keeps to its share of the ring");
         self.pieces[request.piece].taken += cost;
+        self.pieces[request.piece].bytes += request.bytes();
         self.in_flight[usize::from(head)] = Some(request);
         barrier();
         self.must_notify |= self.queue.should_notify();
+    }
+
+    /// Gives back what a request that has ended has taken of its piece's share.
+    fn release(&mut self, request: &InFlight) {
+        let cost = self.cost(request.segments.len());
+        let piece = &mut self.pieces[request.piece];
+        piece.taken -= cost;
+        piece.bytes -= request.bytes();
     }
 
     /// Rings for what was started since the last time, if the device wants that.
@@ -435,7 +456,7 @@ impl State {
         let popped = unsafe { self.queue.pop_used(head, &inputs, &mut outputs) };
         popped.expect("it is the next");
         self.free_frames.push(request.frame);
-        self.pieces[request.piece].taken -= self.cost(request.segments.len());
+        self.release(&request);
         Some((request, frame.status()))
     }
 
@@ -488,7 +509,7 @@ impl State {
         let requests: Vec<InFlight> = self.in_flight.iter_mut().filter_map(Option::take).collect();
         let mut vms = 0;
         for request in requests {
-            self.pieces[request.piece].taken -= self.cost(request.segments.len());
+            self.release(&request);
             vms |= self.tell(&request, Status::Failed);
         }
         vms
@@ -496,6 +517,11 @@ impl State {
 }
 
 impl InFlight {
+    /// Bytes of its segments.
+    fn bytes(&self) -> u64 {
+        self.segments.iter().map(|&(_, size)| u64::from(size)).sum()
+    }
+
     /// What the device reads and what it writes, for the queue. Nobody dereferences these.
     fn buffers<'a>(&self, frame: FrameAt) -> (Vec<&'a [u8]>, Vec<&'a mut [u8]>) {
         let at = |at: HostPhys| window::direct(at).as_ptr();

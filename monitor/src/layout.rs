@@ -33,6 +33,9 @@ impl Range {
     }
 }
 
+/// The share of the monitor's own memory that is for patched copies: one in so many.
+const COPIES: u64 = 4;
+
 /// Memory, given out.
 pub struct Layout {
     /// The bundle.
@@ -41,6 +44,8 @@ pub struct Layout {
     pub free: Range,
     /// Bytes of the heap.
     pub heap_size: u64,
+    /// Bytes of what is left that are for patched copies.
+    pub copies: u64,
     /// Behind the highest byte of memory or device register that the monitor uses.
     pub memory_end: u64,
 }
@@ -114,9 +119,11 @@ pub fn plan(image: &Image, device_tree: HostPhys, tree: &HostTree) -> Result<Lay
         .max_by_key(Range::size);
     let largest = largest.unwrap_or(Range { start: 0, end: 0 });
 
-    let heap_size = (8 * MEGABYTE + largest.size() / 16).min(96 * MEGABYTE);
+    let own = (8 * MEGABYTE + largest.size() / 16).min(96 * MEGABYTE);
+    let copies = (own / COPIES).next_multiple_of(PAGE);
+    let heap_size = own - copies;
     let bundle_size = initrd.size().next_multiple_of(PAGE);
-    let needed = bundle_size + heap_size;
+    let needed = bundle_size + own;
     if largest.size() <= needed {
         return Err(LayoutError::Memory {
             largest: largest.size(),
@@ -157,6 +164,7 @@ pub fn plan(image: &Image, device_tree: HostPhys, tree: &HostTree) -> Result<Lay
             end: largest.end,
         },
         heap_size,
+        copies,
         memory_end: ends.max().unwrap_or(0).min(reach),
     })
 }

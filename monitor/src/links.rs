@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use spin::Mutex;
 
-use super::console::say;
+use super::console::{self, say};
 use super::system;
 
 /// Bytes that wait for a port's reader; more are lost.
@@ -54,15 +54,16 @@ impl Links {
         self.ports.iter().filter(move |port| port.vm == vm)
     }
 
-    /// Takes bytes that a machine sends to one of its ports.
-    pub fn send(&self, vm: usize, port: usize, bytes: &[u8]) {
+    /// Takes bytes that a machine sends to one of its ports; how many.
+    pub fn send(&self, vm: usize, port: usize, bytes: &[u8]) -> usize {
         let Some(from) = self.of(vm).nth(port) else {
-            return;
+            return bytes.len();
         };
-        let mut is_alone = true;
+        if self.is_alone(from) {
+            return console::in_time(bytes, |piece| from.log(piece));
+        }
         for to in &self.ports {
             if to.vm != vm && to.name == from.name {
-                is_alone = false;
                 let mut waiting = to.bytes.lock();
                 let room = MOST - waiting.len();
                 waiting.extend(&bytes[..bytes.len().min(room)]);
@@ -70,9 +71,7 @@ impl Links {
                 system::get().ring(1 << to.vm);
             }
         }
-        if is_alone {
-            from.log(bytes);
-        }
+        bytes.len()
     }
 
     /// Offers what waits for each of a machine's ports to `take`, which says how much it took.
@@ -101,6 +100,13 @@ impl Links {
                 }
             }
         }
+    }
+
+    /// Whether nobody is at them at the moment.
+    pub fn is_free(&self) -> bool {
+        self.ports
+            .iter()
+            .all(|port| port.bytes.try_lock().is_some())
     }
 
     fn is_alone(&self, port: &Port) -> bool {

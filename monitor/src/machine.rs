@@ -145,8 +145,8 @@ const HEAP_OF_MACHINE: u64 = 3 * MEGABYTE;
 /// Heap that a virtual hart needs: block, contexts, fence log, extensions.
 const HEAP_OF_HART: u64 = 64 << 10;
 
-/// Heap that a patched copy needs beside its frame, at the most: two records of pages in tree nodes that
-/// are half empty, and the addresses where it is mapped.
+/// Heap that a patched copy needs at the most: two records of pages in tree nodes that are half empty, and
+/// the addresses where it is mapped.
 const HEAP_OF_COPY: u64 = 640;
 
 impl Memory {
@@ -275,6 +275,7 @@ impl Machine {
         };
         let routines = take(routines_size, "a routine cache")?;
         let pool = take(pool_size, "a shadow pool")?;
+        let copies = take(parts.copies as u64 * PAGE, "memory for patched copies")?;
         let ram_size = description.memory & !(2 * MEGABYTE - 1);
         let room = memory.free.end.saturating_sub(memory.free.start);
         let ram = memory.take_ram(ram_size).ok_or_else(|| {
@@ -334,7 +335,8 @@ impl Machine {
         // alone.
         let executable =
             unsafe { RoutineMemory::new(routines, routines_size as usize, executed, changes) };
-        let memory_of_copies = Copies::new(ram, parts.copies);
+        // SAFETY: taken from free memory for these alone.
+        let memory_of_copies = unsafe { Copies::new(ram, copies, parts.copies) };
         let pages = Pages::new(RAM_BASE, ram_size, parts.copies);
         let patcher = Patcher::new(
             maker,

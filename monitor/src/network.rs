@@ -141,6 +141,12 @@ impl Network {
         }
     }
 
+    /// Whether nobody is at the frames that wait at the moment.
+    pub fn is_free(&self) -> bool {
+        let mut interfaces = self.interfaces.iter();
+        interfaces.all(|interface| interface.inbox.try_lock().is_some())
+    }
+
     /// Forgets the frames that wait for a port.
     pub fn forget(&self, port: Port) {
         if let Some(interface) = self.interface(port) {

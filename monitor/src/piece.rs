@@ -120,6 +120,8 @@ impl Piece {
         let changes = request.operation != Operation::Read;
         fits && sectors > 0
             && (!has_data || bytes.is_multiple_of(SECTOR))
+            // More names memory twice. It would be in flight for too long.
+            && bytes <= self.ram.size
             && request.segments.len() <= self.disk.shape.segments as usize
             && !(changes && self.read_only)
     }

@@ -27,6 +27,9 @@ pub extern "C" fn handle_exit(cpu: &'static Cpu) -> *mut u8 {
         let vcpu = unsafe { vm.vcpu(index) };
         if machine.runs(index) {
             machine.exit(vcpu, cause, value);
+        } else {
+            // It was stopped. What it ran on may go before it starts again.
+            window::enter_own();
         }
         prepare(cpu, vm, machine, index)
     });

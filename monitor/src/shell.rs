@@ -94,6 +94,9 @@ fn statistics(cpu: &Cpu, vm: &'static Vm) -> String {
 }
 
 fn pause(system: &System, vm: &Vm) -> String {
+    if !system.is_alive(vm.number) {
+        return ended(vm);
+    }
     let cpus = system.scheduler.lock().pause(vm.number, csr::time());
     system.ask_to_choose(cpus);
     format!(
@@ -104,14 +107,21 @@ fn pause(system: &System, vm: &Vm) -> String {
 }
 
 fn resume(system: &System, vm: &Vm) -> String {
+    if !system.is_alive(vm.number) {
+        return ended(vm);
+    }
     let cpus = system.scheduler.lock().resume(vm.number, csr::time());
     system.ask_to_choose(cpus);
     format!("{} goes on", vm.name)
 }
 
+fn ended(vm: &Vm) -> String {
+    format!("{} has ended already", vm.name)
+}
+
 fn end(system: &System, cpu: &Cpu, vm: &'static Vm, end: End) -> String {
     if !system.is_alive(vm.number) {
-        return format!("{} has ended already", vm.name);
+        return ended(vm);
     }
     vm.with(cpu, |machine| vm.finish(machine, end));
     let cpus = system.scheduler.lock().resume(vm.number, csr::time());

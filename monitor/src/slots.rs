@@ -148,13 +148,12 @@ impl Slot {
             }
             Device::Console(mmio) => {
                 let mut is_shown = false;
-                let output = &mut |port, bytes: &[u8]| {
-                    if port == 0 {
+                let output = &mut |port: usize, bytes: &[u8]| match port.checked_sub(1) {
+                    None => {
                         is_shown = true;
-                        console::output(vm, bytes);
-                    } else {
-                        system.links.send(vm, port - 1, bytes);
+                        console::in_time(bytes, |piece| console::output(vm, piece))
                     }
+                    Some(port) => system.links.send(vm, port, bytes),
                 };
                 let again = mmio.serve(output, dma);
                 dma.machine.types_to_uart &= !is_shown;

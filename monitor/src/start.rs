@@ -23,8 +23,8 @@ use super::vm::Vm;
 use super::window::{self, Image};
 use super::{boot, fault, heap, run, system};
 
-/// The share of the heap that is for patched copies: one in so many.
-const COPIES: u64 = 4;
+/// The share of the heap that is not spoken for: one in so many. It is for what comes and goes.
+const UNPLANNED: u64 = 8;
 
 /// Opens the bundle, makes the machines that it describes, and runs them for good.
 pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
@@ -42,10 +42,10 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
         window: &window,
         devices: &devices,
         network: &network,
-        copies: (layout.heap_size / COPIES / 4096) as usize / described.len(),
+        copies: (layout.copies / 4096) as usize / described.len(),
         knows_the_day: clock.knows_the_day(),
     };
-    let mut memory = Memory::new(layout.free, layout.heap_size - layout.heap_size / COPIES);
+    let mut memory = Memory::new(layout.free, layout.heap_size - layout.heap_size / UNPLANNED);
     let mut scheduler = Scheduler::new(cpus.len(), clock.timebase);
     let (mut vms, mut virtual_harts, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     let mut ports = Vec::new();

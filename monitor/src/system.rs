@@ -291,6 +291,15 @@ impl System {
         }
     }
 
+    /// Whether nobody is at a queue between machines, or between them and the host, at the moment.
+    pub fn queues_are_free(&self) -> bool {
+        self.input.iter().all(|input| input.try_lock().is_some())
+            && self.arrivals.iter().all(|one| one.try_lock().is_some())
+            && self.commands.try_lock().is_some()
+            && self.network.is_free()
+            && self.links.is_free()
+    }
+
     /// Whether a machine has not ended.
     pub fn is_alive(&self, vm: usize) -> bool {
         self.alive.load(Ordering::SeqCst) >> vm & 1 != 0

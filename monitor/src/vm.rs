@@ -53,7 +53,13 @@ impl Vm {
         if self.is_dead() {
             return None;
         }
-        let mut machine = self.machine.lock();
+        let mut machine = loop {
+            match self.machine.try_lock() {
+                Some(machine) => break machine,
+                // The holder may be long about it; others run on this host hart too.
+                None => cpu.serve_interrupts(),
+            }
+        };
         // The holder before may have had a fault.
         if self.is_dead() {
             return None;
@@ -110,6 +116,12 @@ impl Vm {
             }
             other => other,
         };
+        // Nothing is due for it any more.
+        machine.board.reset();
+        machine.update_clock();
+        for door in self.doorbells {
+            door.set_deadline(u64::MAX);
+        }
         let success = match end {
             End::Failed(reason) => {
                 say!("error: {label}{reason}");

@@ -1,6 +1,7 @@
 //! Faults of the monitor itself, made by QEMU's gdb server: they end the machine that the monitor was
 //! at work for, and no other.
 
+use crate::vms::shell;
 use crate::{artefacts, runner};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -55,11 +56,16 @@ fn one_machine_alone(target: impl Fn() -> Result<u64>, says: &[&str]) -> Result<
     let socket = directory.path().join("gdb");
     let server = format!("unix:{},server=on,wait=off", socket.display());
     let monitor = artefacts::monitor()?;
-    let run = guest::machine(&monitor, bundle.path())?
+    let mut run = guest::machine(&monitor, bundle.path())?
         .no_reboot()
         .args(["-S", "-gdb", &server])
         .spawn()?;
     gdb::derail(&socket, address_of("handle_exit")?, EXITS, target()?)?;
+    run.expect("it goes on without ", LIMIT)?;
+    shell(&mut run)?;
+    // One of these has ended, and the shell knows.
+    run.send("pause one\rresume one\rpause two\rresume two\r")?;
+    run.expect(" goes on\r\n", LIMIT)?;
     let outcome = run.wait(LIMIT)?;
     let text = outcome.text();
     let end = &text[text.floor_char_boundary(text.len().saturating_sub(2500))..];
@@ -74,6 +80,11 @@ fn one_machine_alone(target: impl Fn() -> Result<u64>, says: &[&str]) -> Result<
             "no {words:?}; the console ends with\n{end}"
         );
     }
+    let refused = text.matches(" has ended already").count();
+    ensure!(
+        refused == 2,
+        "the shell refused {refused} times; the console ends with\n{end}"
+    );
     let survivors = text
         .lines()
         .filter(|line| line.contains("witness: ok, "))

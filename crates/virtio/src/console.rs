@@ -220,13 +220,17 @@ impl Mmio<Console> {
         self.device_mut().emergency.take()
     }
 
-    /// Hands what the driver sends, port and bytes, to `output`, answers its control messages, and
-    /// decides upon interrupts. Call it after a doorbell.
+    /// Hands what the driver sends, port and bytes, to `output`, which returns how many bytes it took,
+    /// answers its control messages, and decides upon interrupts. Call it after a doorbell.
     ///
-    /// It ends after 512 bytes of each port, as a slow line takes as long as a hart may be kept from other work,, and is true when there may be more: call it again, after other
-    /// work.
+    /// It ends after 512 bytes of each port, or as soon as `output` takes fewer than it is given, and is true
+    /// when there may be more: call it again, after other work.
     #[must_use]
-    pub fn serve(&mut self, output: &mut dyn FnMut(usize, &[u8]), memory: &mut dyn Memory) -> bool {
+    pub fn serve(
+        &mut self,
+        output: &mut dyn FnMut(usize, &[u8]) -> usize,
+        memory: &mut dyn Memory,
+    ) -> bool {
         let mut may_be_more = false;
         if self.has_feature(feature::MULTIPORT) {
             may_be_more |= self.serve_control(memory);
@@ -315,7 +319,7 @@ impl Mmio<Console> {
     fn serve_port(
         &mut self,
         port: usize,
-        output: &mut dyn FnMut(usize, &[u8]),
+        output: &mut dyn FnMut(usize, &[u8]) -> usize,
         memory: &mut dyn Memory,
     ) -> bool {
         let queue = queue(port) + 1;
@@ -338,9 +342,9 @@ impl Mmio<Console> {
                     self.fail(Broken::Segment);
                     return false;
                 }
-                output(port, &piece[..size]);
-                segments::skip(&mut chain.readable, size as u32);
-                left -= size;
+                let taken = output(port, &piece[..size]).min(size);
+                segments::skip(&mut chain.readable, taken as u32);
+                left = if taken == size { left - size } else { 0 };
             }
             if chain.readable.is_empty() {
                 self.push_used(queue, chain.head, 0, memory);

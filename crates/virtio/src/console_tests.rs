@@ -81,7 +81,10 @@ impl Machine {
     /// What the driver sent, by port, and whether there may be more.
     fn serve(&mut self) -> (Vec<(usize, Vec<u8>)>, bool) {
         let mut pieces = Vec::new();
-        let mut output = |port, bytes: &[u8]| pieces.push((port, bytes.to_vec()));
+        let mut output = |port, bytes: &[u8]| {
+            pieces.push((port, bytes.to_vec()));
+            bytes.len()
+        };
         let more = self.mmio.serve(&mut output, &mut self.ram);
         (pieces, more)
     }
@@ -157,7 +160,11 @@ fn there_are_queues_for_all_ports() {
     ram.put(DATA.add(0x4_0000), b"x");
     last.add(&mut ram, &[Part::read(DATA.add(0x4_0000), 1)]);
     let mut ports = Vec::new();
-    assert!(!mmio.serve(&mut |port, _| ports.push(port), &mut ram));
+    let mut output = |port, bytes: &[u8]| {
+        ports.push(port);
+        bytes.len()
+    };
+    assert!(!mmio.serve(&mut output, &mut ram));
     assert_eq!(ports, [15]);
 }
 
@@ -333,6 +340,23 @@ fn a_long_text_is_taken_512_bytes_at_a_time() {
     }
     assert_eq!(machine.used(1), [0]);
     assert_eq!(taken, text);
+}
+
+#[test]
+fn what_the_output_does_not_take_is_offered_again() {
+    let mut machine = Machine::new(0);
+    machine.send(1, b"a text");
+    let mut taken = Vec::<u8>::new();
+    let mut slow = |_: usize, bytes: &[u8]| {
+        taken.extend(&bytes[..2]);
+        2
+    };
+    for more in [true, true, false] {
+        assert!(machine.used(1).is_empty());
+        assert_eq!(machine.mmio.serve(&mut slow, &mut machine.ram), more);
+    }
+    assert_eq!(taken, b"a text");
+    assert_eq!(machine.used(1), [0]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Never waits: counts, and prints the count with the time every `period=` milliseconds (100) in lines with
-//! numbers, for `seconds=` or until `q` is typed. It says what was typed. With `fails=1` its end is a failure.
+//! numbers, for `seconds=` or until `q` is typed. It says what was typed. With `fails=1` its end is a failure; with `prompt=1` each count is followed
+//! by a line without end.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
@@ -8,7 +9,7 @@ fn main() {}
 #[cfg(target_os = "none")]
 mod guest {
     use core::hint::black_box;
-    use guests::{csr, println, sbi, tree};
+    use guests::{console, csr, print, println, sbi, tree};
 
     /// Turns between two looks at the time.
     const TURNS: u64 = 1000;
@@ -31,6 +32,10 @@ mod guest {
                     "count {count} at {} us, line {line}",
                     now * 1000 / (frequency / 1000)
                 );
+                if tree::argument("prompt").is_some() {
+                    print!("ready> ");
+                    console::flush();
+                }
                 if is_told_to_end() {
                     break;
                 }

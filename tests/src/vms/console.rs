@@ -12,10 +12,11 @@ use tempfile::NamedTempFile;
 
 /// One trial for each statement.
 pub fn trials() -> Vec<Trial> {
-    let statements: [Statement; 10] = [
+    let statements: [Statement; 11] = [
         ("ctrl_t_and_a_digit_switch_the_console", switching),
         ("what_is_typed_keeps_its_order", order),
         ("output_of_other_consoles_is_kept_and_shown", kept_output),
+        ("an_unfinished_line_is_shown_while_all_vms_are_busy", prompt),
         ("ctrl_t_and_a_question_mark_print_the_keys", keys),
         ("the_shell_lists_the_vms_and_shows_statistics", listing),
         ("a_paused_vm_stands_still_and_resumes", pausing),
@@ -122,6 +123,17 @@ fn kept_output() -> Result<()> {
         shown.len() >= 25 && shown.iter().copied().eq(1..=shown.len() as u64),
         "the lines that were shown are {shown:?}"
     );
+    Ok(())
+}
+
+fn prompt() -> Result<()> {
+    let guests = [
+        spinner("left", "period=1000000")?,
+        spinner("right", "period=1000000 prompt=1")?,
+    ];
+    let (machine, _bundle) = board(&guests, Console::Prefixed, 1)?;
+    let mut run = machine.spawn()?;
+    run.expect("right| ready> ", SOON)?;
     Ok(())
 }
 
