@@ -32,8 +32,8 @@ const UNFINISHED: u64 = 20;
 
 /// The part of a second for which a guest's output is sent at a time.
 const SENDING: u64 = 1000;
-/// Bytes of it that are sent between two looks at the time; each may become a line.
-const PIECE: usize = 8;
+/// Bytes of it that are sent between two looks at the time, and no more than a line.
+const PIECE: usize = 32;
 
 /// Uses the host's UART from now on, with its receive interrupt on.
 pub fn use_uart(uart: &HostUart) {
@@ -92,7 +92,8 @@ pub fn output(vm: usize, bytes: &[u8]) {
 pub fn in_time(bytes: &[u8], mut send: impl FnMut(&[u8])) -> usize {
     let end = csr::time() + system::get().clock.timebase / SENDING;
     let mut sent = 0;
-    for piece in bytes.chunks(PIECE) {
+    let lines = bytes.split_inclusive(|&byte| byte == b'\n');
+    for piece in lines.flat_map(|line| line.chunks(PIECE)) {
         send(piece);
         sent += piece.len();
         if Cpu::pending() != 0 || csr::time() >= end {

@@ -93,6 +93,8 @@ fn order() -> Result<()> {
 
 fn kept_output() -> Result<()> {
     let (mut run, _bundle) = two_spinners(Console::Switched)?;
+    // The whole line, lest it be divided among two sections.
+    run.expect(", line 1\n", SOON)?;
     // The other one's first line was printed unseen; then the focused one's are, while the other has
     // the focus: both print as often.
     run.send(&format!("{CTRL_T}2"))?;

@@ -72,7 +72,7 @@ impl Player for Consoles {
         let output = &mut self.output;
         let mut take = |port: usize, bytes: &[u8]| {
             // A slow line takes a part.
-            let taken = if bytes.len() % 2 == 0 {
+            let taken = if bytes.len().is_multiple_of(2) {
                 bytes.len()
             } else {
                 bytes.len().div_ceil(2)
