@@ -5,7 +5,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use bundle::Console;
 use devices::host_tree::HostUart;
@@ -25,9 +24,7 @@ static RECEIVER: Mutex<()> = Mutex::new(());
 /// The machines' consoles, as soon as there are machines.
 static TERMINAL: Mutex<Option<Terminal<fn(&[u8])>>> = Mutex::new(None);
 
-/// When the lines that are unfinished go out.
-static FLUSH: AtomicU64 = AtomicU64::new(u64::MAX);
-/// The part of a second for which they are held.
+/// The part of a second between two looks at lines that are unfinished.
 const UNFINISHED: u64 = 20;
 
 /// The part of a second for which a guest's output is sent at a time.
@@ -75,14 +72,13 @@ pub fn output(vm: usize, bytes: &[u8]) {
         return;
     };
     terminal.output(vm, bytes);
-    if !terminal.holds() {
-        FLUSH.store(u64::MAX, Ordering::Relaxed);
-    } else if FLUSH.load(Ordering::Relaxed) == u64::MAX {
-        let patience = system::get().clock.timebase / UNFINISHED;
-        FLUSH.store(csr::time() + patience, Ordering::Relaxed);
-        if let Some(cpu) = boot::this_cpu() {
-            cpu.timer_changed();
-        }
+    look_again(terminal.holds());
+}
+
+/// Has this hart call [`flush_quiet`] after a while, if there are unfinished lines.
+fn look_again(holds: bool) {
+    if holds && let Some(cpu) = boot::this_cpu() {
+        cpu.flush_at(csr::time() + system::get().clock.timebase / UNFINISHED);
     }
 }
 
@@ -125,17 +121,19 @@ pub fn answer(text: &str) {
     }
 }
 
-/// Sends what is held of unfinished lines.
+/// Sends what is held of unfinished lines, unless somebody is about to finish one.
 pub fn flush() {
-    if let Some(terminal) = &mut *TERMINAL.lock() {
+    if let Some(Some(terminal)) = TERMINAL.try_lock().as_deref_mut() {
         terminal.flush();
-        FLUSH.store(u64::MAX, Ordering::Relaxed);
     }
 }
 
-/// When [`flush`] is due, in ticks of `time`: a line stays unfinished, and somebody may wait for it.
-pub fn flush_due() -> u64 {
-    FLUSH.load(Ordering::Relaxed)
+/// Sends the unfinished lines that have not grown for a while: somebody may wait for them.
+pub fn flush_quiet() {
+    if let Some(terminal) = &mut *TERMINAL.lock() {
+        terminal.flush_quiet();
+        look_again(terminal.holds());
+    }
 }
 
 /// Whether nobody uses the console at the moment.

@@ -42,6 +42,8 @@ pub struct Cpu {
     timer: AtomicU64,
     /// A guest's timer was set: the host's may have to be.
     timer_is_stale: AtomicBool,
+    /// When it is to look at the console's unfinished lines.
+    flush_at: AtomicU64,
     /// The machine whose lock it holds.
     holds: AtomicUsize,
 }
@@ -64,6 +66,7 @@ impl Cpu {
             choose: AtomicBool::new(false),
             timer: AtomicU64::new(0),
             timer_is_stale: AtomicBool::new(false),
+            flush_at: AtomicU64::new(u64::MAX),
             holds: AtomicUsize::new(NONE),
         }
     }
@@ -107,6 +110,14 @@ impl Cpu {
     /// A timer that this hart looks after was set.
     pub fn timer_changed(&self) {
         self.timer_is_stale.store(true, Ordering::Relaxed);
+    }
+
+    /// This hart, which is the caller's, looks at the console's unfinished lines then, or sooner if it was to.
+    pub fn flush_at(&self, time: u64) {
+        if self.flush_at.load(Ordering::Relaxed) == u64::MAX {
+            self.flush_at.store(time, Ordering::Relaxed);
+            self.timer_changed();
+        }
     }
 
     /// Sets the host's timer if that may be necessary.
@@ -170,8 +181,9 @@ impl Cpu {
             self.slice_end.store(u64::MAX, Ordering::Relaxed);
         }
         system::get().fire_timers(self, now);
-        if console::flush_due() <= now {
-            console::flush();
+        if self.flush_at.load(Ordering::Relaxed) <= now {
+            self.flush_at.store(u64::MAX, Ordering::Relaxed);
+            console::flush_quiet();
         }
         self.timer.store(0, Ordering::Relaxed);
         self.set_timer();
@@ -184,7 +196,7 @@ impl Cpu {
         let slice_end = self.slice_end.load(Ordering::Relaxed);
         let next = slice_end
             .min(system::get().next_timer(self))
-            .min(console::flush_due());
+            .min(self.flush_at.load(Ordering::Relaxed));
         if self.timer.swap(next, Ordering::Relaxed) == next {
             return;
         }
@@ -203,7 +215,7 @@ impl Cpu {
     pub fn sleep(&self) {
         console::flush();
         self.set_timer();
-        if !self.must_choose() && Self::pending() == 0 {
+        if !self.must_choose() && !system::get().has_commands() && Self::pending() == 0 {
             csr::wait_for_interrupt();
         }
         self.serve_interrupts();

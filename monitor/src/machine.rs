@@ -586,16 +586,19 @@ impl Machine {
         }
     }
 
-    /// It runs again. A hart that is stopped or suspended is told nothing: what it gave may be no such
-    /// memory when it starts.
+    /// It runs again. A hart that is suspended is told when it goes on, and one that is stopped nothing.
     pub fn tell_resumed(&mut self, vcpu: &mut Vcpu) {
-        if !matches!(self.states[vcpu.index], State::Started | State::Waiting) {
+        let state = self.states[vcpu.index];
+        if matches!(state, State::Suspended(_)) {
             return;
         }
         let system = system::get();
         let number = self.doorbells[vcpu.index].vcpu;
         let account = system.scheduler.lock().vcpu_account(number, csr::time());
         let stolen = account.stolen - core::mem::replace(&mut vcpu.stolen, account.stolen);
+        if !matches!(state, State::Started | State::Waiting) {
+            return;
+        }
         let stores = vcpu
             .services
             .steal_time

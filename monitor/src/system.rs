@@ -280,6 +280,7 @@ impl System {
                     None => break,
                 }
             }
+            self.scheduler.lock().excuse(cpu.index, csr::time());
         }
     }
 

@@ -65,7 +65,7 @@ impl Scheduler {
         let waiting = self.waiting(cpu, now);
         let throttle_ends = waiting.throttled.then(|| self.period_end(now));
         let competing = waiting.candidates.iter().map(|one| one.vm).collect();
-        self.close_gaps(competing);
+        self.close_gaps(competing, now);
         let Some(mut running) = self.choose(cpu, &waiting, before, now) else {
             return Pick::Idle {
                 until: throttle_ends,

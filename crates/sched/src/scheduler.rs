@@ -152,6 +152,14 @@ impl Scheduler {
         true
     }
 
+    /// What `cpu` has done until now was not for the vCPU that runs there: if its slice has ended meanwhile, its
+    /// VM did not overrun it.
+    pub fn excuse(&mut self, cpu: usize, now: u64) {
+        if let Some(running) = &mut self.cpus[cpu] {
+            running.slice_end = running.slice_end.map(|end| end.max(now));
+        }
+    }
+
     /// No vCPU of `vm` is picked from now on. Returns the host harts that run some, as a mask: they must be
     /// interrupted, and have left the VM when they have picked ([`VmAccount::cpus`] tells). A stopped VM
     /// stays stopped.

@@ -20,7 +20,7 @@
 //! none gives.
 
 use crate::scheduler::Scheduler;
-use crate::state::{Running, State, Vm, VmState};
+use crate::state::{Running, State, VmState};
 use alloc::vec::Vec;
 
 /// Units of virtual time that a tick is for a VM with weight 1. Large, for the sake of what divisions lose.
@@ -46,20 +46,28 @@ impl Scheduler {
         other.virtual_time > vm.virtual_time + of(self.granularity, vm.weight)
     }
 
-    /// Keeps in mind how long `running`, which ends, ran beyond its slice.
+    /// Keeps in mind how long `running`, which ends, ran beyond its slice. Less than another slice is what
+    /// interrupts and locks take.
     pub(crate) fn note_overrun(&mut self, running: Running, now: u64) {
-        let ticks = running.slice_end.map_or(0, |end| now.saturating_sub(end));
+        let end = running.slice_end.unwrap_or(now);
+        let ticks = now.saturating_sub(end);
+        if ticks < self.slice {
+            return;
+        }
         let vm = &mut self.vms[self.vcpus[running.vcpu].vm];
         vm.overrun += of(ticks, vm.weight);
     }
 
-    /// Forgets of overruns what nobody lacks who could use it.
-    fn forgive_overruns(&mut self) {
-        let wants = |vm: &&Vm| {
-            let mut vcpus = vm.vcpus.iter();
-            vm.state == VmState::Active && vcpus.any(|&id| self.vcpus[id].state != State::Blocked)
+    /// Forgets of overruns what nobody lacks who waits for a host hart.
+    fn forgive_overruns(&mut self, now: u64) {
+        let waits = |&vm: &usize| {
+            let mut vcpus = self.vms[vm].vcpus.iter();
+            self.vms[vm].state == VmState::Active
+                && !self.throttled(vm, now)
+                && vcpus.any(|&id| self.vcpus[id].state == State::Ready)
         };
-        let times = self.vms.iter().filter(wants).map(|vm| vm.virtual_time);
+        let waiting = (0..self.vms.len()).filter(waits);
+        let times = waiting.map(|vm| self.vms[vm].virtual_time);
         let least = times.min().unwrap_or(u128::MAX);
         for vm in &mut self.vms {
             vm.overrun = vm.overrun.min(vm.virtual_time.saturating_sub(least));
@@ -68,8 +76,8 @@ impl Scheduler {
 
     /// Of VMs that compete for a host hart, brings those that are further behind than competition can
     /// explain up to the others.
-    pub(crate) fn close_gaps(&mut self, mut competing: Vec<usize>) {
-        self.forgive_overruns();
+    pub(crate) fn close_gaps(&mut self, mut competing: Vec<usize>, now: u64) {
+        self.forgive_overruns(now);
         competing.sort_unstable_by_key(|&vm| core::cmp::Reverse(self.vms[vm].virtual_time));
         // How far up those below may be brought at least, as seen by those above; and by how much it was done.
         let mut bound: Option<u128> = None;

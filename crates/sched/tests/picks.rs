@@ -109,6 +109,41 @@ fn a_vm_that_blocks_after_it_kept_a_host_hart_gives_the_time_back() {
 }
 
 #[test]
+fn a_vm_owes_nothing_for_interrupts_that_come_late() {
+    let mut others = scheduler(1, &[100, 100, 100]);
+    others.wake(0, 0);
+    others.wake(1, 0);
+    let mut now = 0;
+    for _ in 0..1000 {
+        let Pick::Run { until, .. } = others.pick(0, now) else {
+            panic!("nobody runs");
+        };
+        now = until.unwrap() + MS;
+    }
+    // Who wakes is served as if they had been in time.
+    others.wake(2, now);
+    let start = now;
+    while let Pick::Run { vcpu: 2, until, .. } = others.pick(0, now) {
+        now = until.unwrap();
+    }
+    assert!(now - start <= 40 * MS, "{}", now - start);
+}
+
+#[test]
+fn what_a_host_hart_does_for_others_is_nobody_s_overrun() {
+    let mut others = scheduler(1, &[100, 100]);
+    others.wake(0, 0);
+    others.pick(0, 0);
+    others.wake(1, 5 * MS);
+    let mut now = 1000 * MS;
+    others.excuse(0, now);
+    while let Pick::Run { vcpu: 1, until, .. } = others.pick(0, now) {
+        now = until.unwrap();
+    }
+    assert!(now <= 1030 * MS, "{now}");
+}
+
+#[test]
 fn what_a_vm_had_while_nobody_else_wanted_anything_is_not_given_back() {
     let mut others = scheduler(1, &[100, 100]);
     others.wake(0, 0);

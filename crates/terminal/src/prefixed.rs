@@ -10,6 +10,8 @@ pub(crate) struct Held {
     bytes: Vec<u8>,
     /// Part of the same line went out before.
     continues: bool,
+    /// Nothing has come since [`Held::flush_quiet`] last looked.
+    is_quiet: bool,
 }
 
 impl Held {
@@ -17,11 +19,13 @@ impl Held {
         Self {
             bytes: Vec::with_capacity(HELD),
             continues: false,
+            is_quiet: false,
         }
     }
 
     /// The VM `name` printed `bytes`.
     pub(crate) fn push<S: FnMut(&[u8])>(&mut self, name: &str, bytes: &[u8], line: &mut Line<S>) {
+        self.is_quiet = false;
         for &byte in bytes {
             if byte == b'\n' {
                 self.end(name, line);
@@ -57,6 +61,14 @@ impl Held {
         if !self.is_empty() {
             self.send(self.text(), name, line);
         }
+    }
+
+    /// Sends what is held if nothing has come since this was last called.
+    pub(crate) fn flush_quiet<S: FnMut(&[u8])>(&mut self, name: &str, line: &mut Line<S>) {
+        if self.is_quiet {
+            self.flush(name, line);
+        }
+        self.is_quiet = true;
     }
 
     /// Whether nothing is held that could be sent.

@@ -97,7 +97,8 @@ impl<S: FnMut(&[u8])> Terminal<S> {
         }
     }
 
-    /// Whether unfinished lines are held, for which [`flush`](Self::flush) should be called some time.
+    /// Whether unfinished lines are held, for which [`flush_quiet`](Self::flush_quiet) should be called after
+    /// a while.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.held.iter().any(|held| !held.is_empty())
@@ -107,6 +108,14 @@ impl<S: FnMut(&[u8])> Terminal<S> {
     pub fn flush(&mut self) {
         for (held, name) in self.held.iter_mut().zip(&self.names) {
             held.flush(name, &mut self.line);
+        }
+        self.draw_prompt();
+    }
+
+    /// Sends those unfinished lines to which nothing was added since this was last called (prefixed mode).
+    pub fn flush_quiet(&mut self) {
+        for (held, name) in self.held.iter_mut().zip(&self.names) {
+            held.flush_quiet(name, &mut self.line);
         }
         self.draw_prompt();
     }

@@ -139,6 +139,22 @@ fn prefixed_lines_are_whole_and_carry_the_name() {
 }
 
 #[test]
+fn a_line_that_grows_is_not_cut_and_one_that_does_not_is_shown() {
+    let mut screen = Screen::new(&["web", "db"], Mode::Prefixed);
+    screen.terminal.output(0, b"login: ");
+    for byte in [b'a', b'b', b'c'] {
+        screen.terminal.output(1, &[byte]);
+        screen.terminal.flush_quiet();
+        screen.terminal.output(1, &[byte]);
+    }
+    assert_eq!(screen.text(), "web| login: \r\n");
+    assert!(screen.terminal.holds());
+    screen.terminal.output(1, b"\n");
+    assert_eq!(screen.text(), "db| aabbcc\r\n");
+    assert!(!screen.terminal.holds());
+}
+
+#[test]
 fn a_line_without_end_goes_out_in_pieces() {
     let mut screen = Screen::new(&["web"], Mode::Prefixed);
     screen.terminal.output(0, &[b'x'; 2 * HELD + 1]);
