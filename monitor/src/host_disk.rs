@@ -15,7 +15,7 @@ use isa::address::HostPhys;
 use spin::Mutex;
 use virtio::disk::SECTOR;
 use virtio::queue::EXPECTED;
-use virtio::{Operation, Request, Status, Submitted};
+use virtio::{Operation, Request, Status, Submitted, segments};
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::{DeviceStatus, Transport as _};
 
@@ -260,7 +260,7 @@ impl HostDisk {
             return Submitted::Ended(Status::Failed);
         }
         let wanted = state.cost(request.segments.len());
-        let bytes: u64 = request.segments.iter().map(|one| u64::from(one.size)).sum();
+        let bytes = segments::total(&request.segments);
         let own = &state.pieces[piece];
         if own.taken + wanted > self.share || own.taken > 0 && own.bytes + bytes > MOST_BYTES {
             return Submitted::Busy(request);

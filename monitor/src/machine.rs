@@ -502,14 +502,8 @@ impl Machine {
                 kernel_end + self.tree.len() as u64,
             ));
         }
-        self.board.reset();
         self.types_to_uart = true;
         self.update_clock();
-        self.states.fill(State::Stopped);
-        for door in self.doorbells {
-            door.set_deadline(u64::MAX);
-            door.withdraw(interrupt::SSI | interrupt::STI);
-        }
         let start = Start {
             address: GuestPhys(kernel.entry),
             opaque: self.tree_at.0,
@@ -517,6 +511,17 @@ impl Machine {
         // On the host hart that runs it, and after what it may have left the guest for in its last life.
         self.states[0] = State::StartPending(start);
         Ok(())
+    }
+
+    /// Stops all harts, as before power-on: nothing is pending, and nothing due.
+    pub fn stand_still(&mut self) {
+        self.board.reset();
+        self.update_clock();
+        self.states.fill(State::Stopped);
+        for door in self.doorbells {
+            door.set_deadline(u64::MAX);
+            door.withdraw(interrupt::SSI | interrupt::STI);
+        }
     }
 
     /// Makes a hart what it is when it starts.

@@ -8,7 +8,7 @@ use bundle::{Bundle, Source};
 use devices::gpt;
 use virtio::disk::SECTOR;
 use virtio::file_disk::{self, FileDisk};
-use virtio::{Disk, Operation, Request, Status, Submitted};
+use virtio::{Disk, Operation, Request, Status, Submitted, segments};
 
 use super::guest_memory::GuestRam;
 use super::host_disk::{HostDisk, Owner};
@@ -99,13 +99,11 @@ impl Piece {
 
     /// Whether a request keeps to the piece, to the guest's RAM and to what the device takes.
     fn allows(&self, request: &Request) -> bool {
-        let mut bytes = 0;
-        for segment in &request.segments {
-            if !self.ram.contains(segment.at, segment.size.into()) {
-                return false;
-            }
-            bytes += u64::from(segment.size);
+        let mut segments = request.segments.iter();
+        if !segments.all(|segment| self.ram.contains(segment.at, segment.size.into())) {
+            return false;
         }
+        let bytes = segments::total(&request.segments);
         let (sectors, has_data) = match request.operation {
             Operation::Read | Operation::Write => (bytes / SECTOR, true),
             Operation::Flush => return true,

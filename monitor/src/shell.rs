@@ -26,6 +26,11 @@ pub fn carry_out(system: &'static System, cpu: &Cpu, command: Command) {
     let answer = match command {
         Command::Vms => list(system),
         Command::Stats(vm) => statistics(cpu, &system.vms[vm]),
+        Command::Pause(vm) | Command::Resume(vm) | Command::Stop(vm) | Command::Reset(vm)
+            if !system.is_alive(vm) =>
+        {
+            format!("{} has ended already", system.vms[vm].name)
+        }
         Command::Pause(vm) => pause(system, &system.vms[vm]),
         Command::Resume(vm) => resume(system, &system.vms[vm]),
         Command::Stop(vm) => end(system, cpu, &system.vms[vm], End::PowerOff(0)),
@@ -94,9 +99,6 @@ fn statistics(cpu: &Cpu, vm: &'static Vm) -> String {
 }
 
 fn pause(system: &System, vm: &Vm) -> String {
-    if !system.is_alive(vm.number) {
-        return ended(vm);
-    }
     let cpus = system.scheduler.lock().pause(vm.number, csr::time());
     system.ask_to_choose(cpus);
     format!(
@@ -107,22 +109,12 @@ fn pause(system: &System, vm: &Vm) -> String {
 }
 
 fn resume(system: &System, vm: &Vm) -> String {
-    if !system.is_alive(vm.number) {
-        return ended(vm);
-    }
     let cpus = system.scheduler.lock().resume(vm.number, csr::time());
     system.ask_to_choose(cpus);
     format!("{} goes on", vm.name)
 }
 
-fn ended(vm: &Vm) -> String {
-    format!("{} has ended already", vm.name)
-}
-
 fn end(system: &System, cpu: &Cpu, vm: &'static Vm, end: End) -> String {
-    if !system.is_alive(vm.number) {
-        return ended(vm);
-    }
     vm.with(cpu, |machine| vm.finish(machine, end));
     let cpus = system.scheduler.lock().resume(vm.number, csr::time());
     system.ask_to_choose(cpus);

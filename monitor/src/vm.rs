@@ -13,7 +13,7 @@ use super::cpu::Cpu;
 use super::doorbell::{Doorbell, FLUSH, LOOK};
 use super::machine::{End, Machine};
 use super::system;
-use super::virtual_hart::{State, Vcpu};
+use super::virtual_hart::Vcpu;
 
 /// A virtual machine.
 pub struct Vm {
@@ -101,8 +101,8 @@ impl Vm {
         // No hart has this index: all of them leave.
         machine.summon(usize::MAX, |_| true, FLUSH);
         machine.show_output();
-        machine.states.fill(State::Stopped);
         machine.reset_slots();
+        machine.stand_still();
         // A device of the host that does not end a request.
         let end = machine.end.take().unwrap_or(end);
         let label = machine.label();
@@ -116,12 +116,6 @@ impl Vm {
             }
             other => other,
         };
-        // Nothing is due for it any more.
-        machine.board.reset();
-        machine.update_clock();
-        for door in self.doorbells {
-            door.set_deadline(u64::MAX);
-        }
         let success = match end {
             End::Failed(reason) => {
                 say!("error: {label}{reason}");
