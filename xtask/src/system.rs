@@ -183,14 +183,14 @@ impl Session {
     /// # Errors
     /// As there.
     pub fn command_within(&mut self, command: &str, limit: Duration) -> Result<String> {
-        let start = self.run.text().len();
+        let start = self.run.position();
         // What reads its input must not read the next line.
         let line = format!("{{ {command}\n}} < /dev/null\nprintf 'PV:%s:%s\\n' $? end\n");
         self.run.send(&line)?;
         self.run
             .expect(":end", limit)
             .with_context(|| format!("in the guest: {command}"))?;
-        let text = self.run.text()[start..].replace('\r', "");
+        let text = self.run.text_since(start).replace('\r', "");
         let (output, _) = text.rsplit_once(":end").unwrap_or((&text, ""));
         let (output, status) = output.rsplit_once("PV:").unwrap_or(("", output));
         ensure!(

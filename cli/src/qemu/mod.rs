@@ -18,6 +18,7 @@ mod devices;
 mod logs;
 mod machine;
 mod prefixed;
+mod reports;
 mod run;
 
 pub use board::Board;

@@ -1,8 +1,12 @@
 //! A console that several VMs share, taken apart as it comes. The rules are in [`bundle::console`].
 
 use super::console::{Capture, Line, without_return};
+use super::reports::Reports;
 use bundle::console::{CONTINUATION, ERASE, SEPARATOR, can_prefix};
 use std::time::Duration;
+
+/// Most bytes of a line before it is taken for ended. The monitor's are shorter by far.
+const LONGEST: usize = 64 << 10;
 
 /// What a VM or the monitor said next. All of one speaker's put together is its console.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +52,7 @@ impl Splitter {
                 self.began = at;
             }
             self.line.push(byte);
-            if byte == b'\n' {
+            if byte == b'\n' || self.line.len() == LONGEST {
                 self.end_line(&mut tell);
             } else if self.line.ends_with(ERASE.as_bytes()) {
                 self.line.clear();
@@ -123,11 +127,11 @@ pub struct Captures {
 }
 
 impl Captures {
-    /// Captures of these VMs.
-    pub fn new(vms: &[String]) -> Self {
+    /// Captures of these VMs, each as [`Capture::new`].
+    pub fn new(vms: &[String], most: usize) -> Self {
         Self {
             splitter: Splitter::new(vms),
-            captures: (0..=vms.len()).map(|_| Capture::default()).collect(),
+            captures: (0..=vms.len()).map(|_| Capture::new(most)).collect(),
         }
     }
 
@@ -152,12 +156,13 @@ impl Captures {
         capture.map_or(&[], Capture::lines)
     }
 
-    /// The lines of each VM, then the monitor's.
-    pub fn finish(mut self) -> Vec<Vec<Line>> {
+    /// The lines of each VM, then the monitor's, and what the monitor reported.
+    pub fn finish(mut self) -> (Vec<Vec<Line>>, Reports) {
         let captures = &mut self.captures;
         self.splitter.finish(|said| add(captures, said));
-        let captures = self.captures.into_iter();
-        captures.map(|capture| capture.finish().1).collect()
+        let finished = self.captures.into_iter().map(Capture::finish);
+        let (lines, mut reports): (Vec<_>, Vec<_>) = finished.unzip();
+        (lines, reports.pop().unwrap_or_default())
     }
 }
 
@@ -221,13 +226,13 @@ mod tests {
 
     #[test]
     fn a_line_grows_although_others_come_between() {
-        let mut captures = Captures::new(&names());
+        let mut captures = Captures::new(&names(), 1000);
         captures.push(b"a| log\r\nb-2| short\r\n", MS);
         captures.push(b"patchvisor: a word\r\n", 2 * MS);
         captures.push(b"a+ in: \r\n", 3 * MS);
         assert!(captures.of("a").unwrap().find("login: ", &mut 0));
         captures.push(b"a| root\r\n", 4 * MS);
-        let lines = captures.finish().into_iter().map(|lines| {
+        let lines = captures.finish().0.into_iter().map(|lines| {
             let lines = lines.into_iter();
             lines
                 .map(|line| (line.at.as_millis(), line.text))
@@ -244,10 +249,10 @@ mod tests {
 
     #[test]
     fn a_line_that_the_prompt_made_room_for_came_after_the_prompt() {
-        let mut captures = Captures::new(&names());
+        let mut captures = Captures::new(&names(), 1000);
         captures.push(b"patchvisor> vm", MS);
         captures.push(b"\r\x1b[Ka| text\r\npatchvisor> vm", 9 * MS);
-        let lines = captures.finish();
+        let (lines, _) = captures.finish();
         assert_eq!((lines[0][0].at, &*lines[0][0].text), (9 * MS, "text"));
         assert_eq!(lines[2][0].text, "patchvisor> vm");
     }

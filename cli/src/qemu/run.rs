@@ -3,13 +3,14 @@
 use super::console::{self, Capture, Line, Show};
 use super::logs::Logs;
 use super::prefixed::Captures;
+use super::reports::Reports;
 use crate::stats::{self, Stats};
 use anyhow::{Context, Result, bail};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,17 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(3);
 /// Lines at the end of a console among which the monitor's last one is.
 const LAST_LINES: usize = 4;
+/// Most bytes, and as many of lines, that are kept of the console of a machine that people look at, and
+/// of each VM that shares it.
+const SEEN: usize = 256 << 10;
+/// The same where a program looks at it, to which all that it prints is the record.
+const RECORDED: usize = 64 << 20;
+/// Bytes that are read at once.
+const CHUNK: usize = 4096;
+/// Most chunks that have been read and not yet been taken. Then QEMU waits, and with it the guest.
+const WAITING_CHUNKS: usize = 256;
+/// Most bytes of QEMU's own messages that are kept.
+const COMPLAINTS: u64 = 1 << 20;
 /// How often a machine that has closed its console is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -51,21 +63,21 @@ pub struct Run {
     terminal: Option<Termios>,
 }
 
-/// How a machine ended, and all that its console said.
+/// How a machine ended, and what its console said.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// QEMU's exit status, or the monitor's where the board stays on; `None` when it was ended for taking too long.
     pub status: Option<ExitStatus>,
     /// From start to end.
     pub elapsed: Duration,
-    /// The console's output as it came.
-    pub bytes: Vec<u8>,
-    /// The console's output in lines.
+    /// The console's output in lines, the newest of them if there was very much of it.
     pub lines: Vec<Line>,
     /// The VMs that shared the console, if it was prefixed.
     pub vms: Vec<String>,
     /// The lines of each VM, then the monitor's; empty if the console was not prefixed.
     apart: Vec<Vec<Line>>,
+    /// What the monitor reported, as far as that can be told.
+    reports: Reports,
     /// What QEMU itself had to say, and what became of the log files if they could not be written.
     pub complaints: String,
 }
@@ -88,9 +100,9 @@ impl Run {
         let stdin = child.stdin.take();
         let mut output = child.stdout.take().context("no pipe for QEMU's output")?;
         let mut errors = child.stderr.take().context("no pipe for QEMU's errors")?;
-        let (sender, chunks) = channel();
+        let (sender, chunks) = sync_channel(WAITING_CHUNKS);
         std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
+            let mut buffer = [0; CHUNK];
             while let Ok(count @ 1..) = output.read(&mut buffer) {
                 if sender
                     .send((Instant::now(), buffer[..count].to_vec()))
@@ -102,18 +114,23 @@ impl Run {
         });
         let complaints = std::thread::spawn(move || {
             let mut text = Vec::new();
-            // What was read before an error is all there is to report.
-            let _ = errors.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
+            // What was read before an error is all there is to report. The first messages tell the most.
+            let _ = errors.by_ref().take(COMPLAINTS).read_to_end(&mut text);
+            let mut text = String::from_utf8_lossy(&text).into_owned();
+            if let Ok(more @ 1..) = std::io::copy(&mut errors, &mut std::io::sink()) {
+                text += &format!("\n... and {more} bytes more\n");
+            }
+            text
         });
+        let most = if console.keyboard { SEEN } else { RECORDED };
         Ok(Self {
             child,
             started,
             chunks,
             complaints: Some(complaints),
             stdin,
-            capture: Capture::default(),
-            apart: (!console.vms.is_empty()).then(|| Captures::new(&console.vms)),
+            capture: Capture::new(most),
+            apart: (!console.vms.is_empty()).then(|| Captures::new(&console.vms, most)),
             console,
             terminal,
         })
@@ -139,7 +156,17 @@ impl Run {
 
     /// What the console has said so far.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(self.capture.bytes()).into_owned()
+        self.text_since(0)
+    }
+
+    /// What the console has said after its first `position` bytes.
+    pub fn text_since(&self, position: usize) -> String {
+        String::from_utf8_lossy(self.capture.since(position)).into_owned()
+    }
+
+    /// How many bytes the console has said so far.
+    pub fn position(&self) -> usize {
+        self.capture.position()
     }
 
     /// Types `text` on the console.
@@ -255,15 +282,19 @@ impl Run {
         if let Some(failure) = self.console.logs.take().and_then(Logs::finish) {
             complaints += &format!("{failure}\n");
         }
-        let (bytes, lines) = std::mem::take(&mut self.capture).finish();
-        let apart = self.apart.take().map(Captures::finish);
+        let capture = std::mem::replace(&mut self.capture, Capture::new(0));
+        let (lines, reports) = capture.finish();
+        let (apart, reports) = match self.apart.take() {
+            None => (Vec::new(), reports),
+            Some(apart) => apart.finish(),
+        };
         Ok(Outcome {
             status,
             elapsed,
-            bytes,
             lines,
             vms: std::mem::take(&mut self.console.vms),
-            apart: apart.unwrap_or_default(),
+            apart,
+            reports,
             complaints,
         })
     }
@@ -380,12 +411,6 @@ impl Outcome {
         place.map_or(&[], |place| &self.apart[place])
     }
 
-    /// The lines that are no VM's, as far as that can be told.
-    fn lines_of_monitor(&self) -> impl DoubleEndedIterator<Item = &str> {
-        let lines = self.apart.last().unwrap_or(&self.lines);
-        lines.iter().map(|line| line.text.as_str())
-    }
-
     /// The monitor's first error, without its prefix.
     pub fn monitor_error(&self) -> Option<&str> {
         self.monitor_errors().next()
@@ -393,8 +418,7 @@ impl Outcome {
 
     /// The monitor's errors, without their prefix; with several VMs each may have one.
     pub fn monitor_errors(&self) -> impl Iterator<Item = &str> {
-        self.lines_of_monitor()
-            .filter_map(|line| Some(line.split_once(stats::ERROR)?.1.trim()))
+        self.reports.errors()
     }
 
     /// The statistics that the monitor printed; the last ones if it printed several.
@@ -402,12 +426,8 @@ impl Outcome {
     /// # Errors
     /// When there are none, or they cannot be read.
     pub fn stats(&self) -> Result<Stats> {
-        let line = self
-            .lines_of_monitor()
-            .rev()
-            .find_map(|line| Some(line.split_once(stats::PREFIX)?.1))
-            .context("the monitor printed no statistics")?;
-        Stats::parse(line)
+        let stats = self.reports.stats()?.last().cloned();
+        stats.context("the monitor printed no statistics")
     }
 
     /// The statistics of each VM that has some, in the order in which the VMs ended; the last ones of
@@ -416,15 +436,7 @@ impl Outcome {
     /// # Errors
     /// When some cannot be read.
     pub fn all_stats(&self) -> Result<Vec<Stats>> {
-        let mut all: Vec<Stats> = Vec::new();
-        for line in self.lines_of_monitor() {
-            if let Some((_, json)) = line.split_once(stats::PREFIX) {
-                let stats = Stats::parse(json)?;
-                all.retain(|other| other.vm != stats.vm);
-                all.push(stats);
-            }
-        }
-        Ok(all)
+        Ok(self.reports.stats()?.to_vec())
     }
 
     /// The statistics of one VM.

@@ -284,3 +284,44 @@ fn a_table_with_one_bracket_is_told_of_the_second() {
         "{errors}"
     );
 }
+
+#[test]
+fn memory_is_bounded_whatever_guests_print() {
+    /// Most KiB that the command may ever have; what is printed is 64 MiB.
+    const MOST: u64 = 24 << 10;
+    let script = Script::new(
+        r#"
+        printf 'patchvisor: error: VM "Image": it failed early\r\n'
+        yes 'Image| what a guest prints, line for line, for a month or longer' | head -c 67108864
+        echo
+        sed -n 's/VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' /proc/$PPID/status > "$PEAK"
+        "#,
+    );
+    let kernel = script.file("Image", &image());
+    let logs = script.path("logs");
+    for arguments in [&[][..], &["--log-dir", logs.to_str().unwrap()]] {
+        let peak = script.path("peak");
+        let mut command = patchvisor();
+        command.args(["run", "--kernel"]).arg(&kernel);
+        command.args(arguments);
+        command.args(["--qemu-arg", "--script", "--qemu-arg", &script.body]);
+        command
+            .env("PATCHVISOR_MONITOR", &kernel)
+            .env("PEAK", &peak);
+        command.stdout(std::process::Stdio::null());
+        let output = command.output().unwrap();
+        // What was reported before all this is still known.
+        assert_eq!(output.status.code(), Some(1));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(errors.contains("it failed early"), "{errors}");
+        let peak: u64 = std::fs::read_to_string(peak)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        assert!(peak < MOST, "{arguments:?}: {peak} KiB");
+        eprintln!("{arguments:?}: {peak} KiB at most");
+    }
+    let log = std::fs::metadata(logs.join("Image.log")).unwrap().len();
+    assert!(log > 56 << 20, "{log}");
+}
