@@ -103,7 +103,7 @@ fn one_machine_alone(target: impl Fn() -> Result<u64>, says: &[&str]) -> Result<
 
 /// Where a function of the running monitor is.
 fn address_of(function: &str) -> Result<u64> {
-    let program = xtask::paths::target("monitor")
+    let program = xtask::paths::target("monitor")?
         .join(xtask::build::TARGET)
         .join("release/monitor");
     let output = Command::new("riscv64-linux-gnu-nm")

@@ -48,7 +48,7 @@ fn prefix() -> Result<()> {
 fn cargo() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(paths::root());
+    cargo.current_dir(paths::root()?);
     cargo.args(["install", "--quiet", "--path", "cli", "--root"]);
     ensure!(cargo.arg(directory.path()).status()?.success(), "cargo");
     let installed = Installed::new(directory.path())?;

@@ -202,9 +202,9 @@ fn probe() -> Result<PathBuf> {
 /// # Errors
 /// When it does not compile.
 pub(crate) fn program(name: &str) -> Result<PathBuf> {
-    let root = xtask::paths::root();
+    let root = xtask::paths::root()?;
     let source = root.join(format!("tests/linux/{name}.c"));
-    let directory = xtask::paths::target("linux");
+    let directory = xtask::paths::target("linux")?;
     std::fs::create_dir_all(&directory)?;
     // Two test programs may be at it: each appears only when it is whole.
     let unfinished = tempfile::Builder::new()

@@ -55,8 +55,8 @@ struct List {
     program: Vec<Program>,
 }
 
-fn guests() -> PathBuf {
-    xtask::paths::root().join("guests")
+fn guests() -> Result<PathBuf> {
+    Ok(xtask::paths::root()?.join("guests"))
 }
 
 /// Reads the list; `hosts` of each program is complete then, the usual one first.
@@ -64,7 +64,7 @@ fn guests() -> PathBuf {
 /// # Errors
 /// When it cannot be read or has an unknown field.
 pub fn list() -> Result<Vec<Program>> {
-    let path = guests().join("programs.toml");
+    let path = guests()?.join("programs.toml");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let mut list: List = toml::from_str(&text).with_context(|| path.display().to_string())?;
     for program in &mut list.program {
@@ -84,13 +84,13 @@ pub fn list() -> Result<Vec<Program>> {
 /// Names the programs that are in one place alone.
 pub fn check() -> Result<()> {
     let listed: BTreeSet<_> = list()?.into_iter().map(|program| program.name).collect();
-    let sources = sources(&guests().join("src/bin"))?;
+    let sources = sources(&guests()?.join("src/bin"))?;
     let lost: Vec<_> = listed.symmetric_difference(&sources).collect();
     ensure!(
         lost.is_empty(),
         "only in guests/programs.toml or only in guests/src/bin: {lost:?}"
     );
-    let manifest = std::fs::read_to_string(guests().join("Cargo.toml"))?;
+    let manifest = std::fs::read_to_string(guests()?.join("Cargo.toml"))?;
     for name in &listed {
         let entry = format!("name = \"{name}\"\n");
         ensure!(

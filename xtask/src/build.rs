@@ -71,7 +71,7 @@ impl Toolchain {
     }
 
     /// A cargo command that builds for [`TARGET`] with `flags`.
-    fn cargo(self, flags: &[String]) -> Command {
+    fn cargo(self, flags: &[String]) -> Result<Command> {
         let mut command = match self {
             Self::Plain => Command::new("cargo"),
             Self::Debian => Command::new(DEBIAN_CARGO),
@@ -83,13 +83,13 @@ impl Toolchain {
                 .env("RUSTC_BOOTSTRAP", "1");
         }
         command
-            .current_dir(paths::root())
+            .current_dir(paths::root()?)
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
             .args(["build", "--release", "--target", TARGET]);
         if self == Self::Debian {
             command.arg("-Zbuild-std=core,alloc");
         }
-        command
+        Ok(command)
     }
 }
 
@@ -127,9 +127,9 @@ fn flags(own: &[&str], script: &Path) -> Vec<String> {
 
 /// Builds the monitor; returns its `Image`.
 pub fn monitor() -> Result<PathBuf> {
-    let directory = paths::target("monitor");
-    let flags = flags(MONITOR_FLAGS, &paths::root().join("monitor/link.ld"));
-    let mut cargo = Toolchain::choose().cargo(&flags);
+    let directory = paths::target("monitor")?;
+    let flags = flags(MONITOR_FLAGS, &paths::root()?.join("monitor/link.ld"));
+    let mut cargo = Toolchain::choose().cargo(&flags)?;
     cargo.args(["--package", "monitor", "--target-dir"]);
     step("building the monitor", cargo.arg(&directory))?;
     let elf = directory.join(TARGET).join("release/monitor");
@@ -140,9 +140,9 @@ pub fn monitor() -> Result<PathBuf> {
 
 /// Builds the small guests; returns their ELF files in the order of their names.
 pub fn guests() -> Result<Vec<PathBuf>> {
-    let directory = paths::target("guests");
-    let flags = flags(GUEST_FLAGS, &paths::root().join("guests/link.ld"));
-    let mut cargo = Toolchain::choose().cargo(&flags);
+    let directory = paths::target("guests")?;
+    let flags = flags(GUEST_FLAGS, &paths::root()?.join("guests/link.ld"));
+    let mut cargo = Toolchain::choose().cargo(&flags)?;
     cargo.args(["--package", "guests", "--bins", "--target-dir"]);
     step("building the guests", cargo.arg(&directory))?;
     let release = directory.join(TARGET).join("release");

@@ -20,7 +20,7 @@ const MAINTAINER: &str = env!("CARGO_PKG_AUTHORS");
 pub fn deb() -> Result<PathBuf> {
     let architecture = said_by(Command::new("dpkg").arg("--print-architecture"))
         .context("a Debian package is made on Debian, with dpkg and gzip")?;
-    let parent = paths::target("deb");
+    let parent = paths::target("deb")?;
     let tree = parent.join("tree");
     if tree.exists() {
         fs::remove_dir_all(&tree).context("removing the last package's tree")?;
@@ -51,7 +51,7 @@ pub fn deb() -> Result<PathBuf> {
 
 /// The licences, the overview and the book's pages.
 fn copy_documents(to: &Path) -> Result<()> {
-    let root = paths::root();
+    let root = paths::root()?;
     for name in ["README.md", "ARCHITECTURE.md"] {
         copy(&root.join(name), &to.join(name))?;
     }

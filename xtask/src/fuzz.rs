@@ -46,7 +46,7 @@ pub fn fuzz(filter: &str, seconds: u32) -> Result<Vec<Result<()>>> {
 
 /// The names of the targets, in order.
 fn targets(filter: &str) -> Result<Vec<String>> {
-    let directory = paths::root().join(PACKAGE).join("fuzz_targets");
+    let directory = paths::root()?.join(PACKAGE).join("fuzz_targets");
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
@@ -96,18 +96,18 @@ fn cargo_fuzz(task: &str) -> Result<Command> {
     let mut command = Command::new("rustup");
     command
         .env("PATH", std::env::join_paths(paths)?)
-        .current_dir(paths::root())
+        .current_dir(paths::root()?)
         .args(["run", "nightly", "cargo", "fuzz", task])
         .args(["--fuzz-dir", PACKAGE, "--target-dir"])
-        .arg(paths::target("fuzz"))
+        .arg(paths::target("fuzz")?)
         .stdin(Stdio::null());
     Ok(command)
 }
 
 fn run(target: &str, seconds: u32) -> Result<()> {
-    let output = paths::target("fuzz").join("output");
+    let output = paths::target("fuzz")?.join("output");
     // What the fuzzer finds worth keeping stays here for the next time.
-    let corpus = paths::target("fuzz").join("corpus").join(target);
+    let corpus = paths::target("fuzz")?.join("corpus").join(target);
     std::fs::create_dir_all(&output)?;
     std::fs::create_dir_all(&corpus)?;
     let log = output.join(format!("{target}.log"));
@@ -115,7 +115,7 @@ fn run(target: &str, seconds: u32) -> Result<()> {
     let status = cargo_fuzz("run")?
         .arg(target)
         .arg(corpus)
-        .arg(paths::root().join(PACKAGE).join("seeds").join(target))
+        .arg(paths::root()?.join(PACKAGE).join("seeds").join(target))
         .args(["--", "-timeout=10", "-print_final_stats=1"])
         .arg(format!("-max_total_time={seconds}"))
         .stdout(file.try_clone()?)
@@ -158,7 +158,11 @@ mod tests {
         let targets = targets("").expect("the package is there");
         assert!(targets.contains(&"queue_block".to_owned()), "{targets:?}");
         for target in targets {
-            let seeds = paths::root().join(PACKAGE).join("seeds").join(&target);
+            let seeds = paths::root()
+                .unwrap()
+                .join(PACKAGE)
+                .join("seeds")
+                .join(&target);
             let any = std::fs::read_dir(seeds).is_ok_and(|mut seeds| seeds.next().is_some());
             assert!(any, "{target} has none");
         }

@@ -38,7 +38,7 @@ Examples:
 pub fn hostile(options: &Options) -> Result<bool> {
     setup::ensure()?;
     let arguments = ["test", "--package", "tests", "--test", "hostile", "--"];
-    let mut command = test::cargo(&arguments);
+    let mut command = test::cargo(&arguments)?;
     command.args(["--include-ignored", "--exact", TRIAL]);
     command.env(SECONDS, (options.minutes * 60).to_string());
     if let Some(seed) = options.seed {

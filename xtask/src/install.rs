@@ -58,13 +58,13 @@ pub fn into(prefix: &Path) -> Result<PathBuf> {
 fn program() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(paths::root());
+    command.current_dir(paths::root()?);
     command.args(["build", "--release", "--package", "patchvisor"]);
     command
         .arg("--target-dir")
-        .arg(paths::root().join("target"));
+        .arg(paths::root()?.join("target"));
     step("building the host command", &mut command)?;
-    Ok(paths::target("release").join("patchvisor"))
+    Ok(paths::target("release")?.join("patchvisor"))
 }
 
 /// Copies a file. One that stands there is removed first: it may be a program that runs.

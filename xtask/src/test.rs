@@ -172,7 +172,7 @@ fn fuzzing(options: &Options) -> Count {
 /// A command of cargo that passes or fails as a whole.
 fn check(what: &str, arguments: &[&str]) -> Result<Count> {
     say(&format!("--- {what}"));
-    let status = cargo(arguments).status().context("starting cargo")?;
+    let status = cargo(arguments)?.status().context("starting cargo")?;
     if status.success() {
         return Ok(Count::passed());
     }
@@ -188,7 +188,7 @@ fn tests(
     environment: &[(&str, &std::path::Path)],
 ) -> Result<Count> {
     say(&format!("--- {what}"));
-    let mut command = cargo(&["test", "--no-fail-fast"]);
+    let mut command = cargo(&["test", "--no-fail-fast"])?;
     command.args(arguments).args(&options.filter);
     if options.long {
         command.args(["--", "--include-ignored"]);
@@ -235,11 +235,11 @@ fn failure(line: &str) -> Option<String> {
     verdict.contains("FAILED").then(|| name.trim().to_owned())
 }
 
-pub(crate) fn cargo(arguments: &[&str]) -> Command {
+pub(crate) fn cargo(arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new("cargo");
-    command.current_dir(paths::root()).args(arguments);
+    command.current_dir(paths::root()?).args(arguments);
     command.stdin(Stdio::null());
-    command
+    Ok(command)
 }
 
 #[cfg(test)]

@@ -192,7 +192,7 @@ fn an_installed_program_has_its_monitor_beside_it_or_says_what_puts_it_there() {
     }
     // By another process: a file that is open for writing here while another thread forks cannot be run.
     let mut copy = Command::new("cp");
-    copy.arg(env!("CARGO_BIN_EXE_patchvisor")).arg(&program);
+    copy.arg(crate::program()).arg(&program);
     assert!(copy.status().unwrap().success());
     let said = |words: &[&str]| {
         let mut command = Command::new(&program);
@@ -200,7 +200,7 @@ fn an_installed_program_has_its_monitor_beside_it_or_says_what_puts_it_there() {
             .args(words)
             .current_dir(&empty)
             .env_clear()
-            .env("QEMU", QEMU);
+            .env("QEMU", Path::new(QEMU).canonicalize().unwrap());
         let output = command.output().unwrap();
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };

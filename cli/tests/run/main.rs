@@ -11,9 +11,9 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// The program that stands in for QEMU. It is never written while tests run, for a file that is
-/// open for writing in one thread cannot be executed by another.
-const QEMU: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/qemu.sh");
+/// The program that stands in for QEMU, below the package in which the tests run. It is never written while
+/// tests run, for a file that is open for writing in one thread cannot be executed by another.
+const QEMU: &str = "tests/qemu.sh";
 
 /// What the stand-in does, and a directory for files.
 struct Script {
@@ -61,8 +61,15 @@ impl Script {
     }
 }
 
+/// Where cargo says that the command is as the tests run: a checkout may have been copied or renamed since they were
+/// compiled.
+fn program() -> PathBuf {
+    let path = std::env::var_os("CARGO_BIN_EXE_patchvisor");
+    path.expect("run by cargo").into()
+}
+
 fn patchvisor() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_patchvisor"));
+    let mut command = Command::new(program());
     command.env("QEMU", QEMU);
     command
 }

@@ -7,7 +7,6 @@ use isa::address::{GuestPhys, HostPhys};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 fn isa() -> GuestIsa {
@@ -61,9 +60,9 @@ fn cells(fdt: &Fdt<'_>, path: &str, name: &str) -> Vec<u32> {
 
 /// Runs `dtc` on `input`, in a directory of this test's own.
 fn dtc(test: &str, arguments: &[&str], input: &[u8]) -> Output {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test);
-    fs::create_dir_all(&directory).expect("a directory for the input");
-    let file = directory.join("input");
+    let directory = tempfile::Builder::new().prefix(test).tempdir();
+    let directory = directory.expect("a directory for the input");
+    let file = directory.path().join("input");
     fs::write(&file, input).expect("the input written");
     Command::new("dtc")
         .args(arguments)

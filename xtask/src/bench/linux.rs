@@ -14,7 +14,7 @@ const MEMORY: u64 = 512 << 20;
 
 /// Compiles a program of `guests/linux`; returns where it is.
 pub fn program(name: &str) -> Result<PathBuf> {
-    let directory = paths::target("linux");
+    let directory = paths::target("linux")?;
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("creating {}", directory.display()))?;
     let program = directory.join(name);
@@ -22,7 +22,7 @@ pub fn program(name: &str) -> Result<PathBuf> {
     compiler
         .args(["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-o"])
         .arg(&program)
-        .arg(paths::root().join(format!("guests/linux/{name}.c")));
+        .arg(paths::root()?.join(format!("guests/linux/{name}.c")));
     step("compiling the Linux benchmarks", &mut compiler)?;
     Ok(program)
 }

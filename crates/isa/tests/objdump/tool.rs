@@ -1,7 +1,7 @@
 //! Runs the GNU assembler and disassembler for RISC-V.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Everything that `isa` knows and binutils has a name for. Zcb came to binutils later than
@@ -11,7 +11,7 @@ const ARCHITECTURE: &str = "rv64gc_zicbom_zicboz_svinval_zifencei";
 /// What the disassembler prints for each of `words`: mnemonic and operands with one space
 /// between. A compressed instruction in the low half must have [`FILLER`] in the high half.
 ///
-/// `name` keeps tests that run side by side out of each other's files.
+/// `name` is what the directory of its files begins with.
 ///
 /// # Panics
 /// When the tools are missing or print something unexpected.
@@ -24,19 +24,20 @@ pub fn disassemble(name: &str, words: &[u32]) -> Vec<String> {
 /// # Panics
 /// As [`disassemble`].
 pub fn disassemble_for(name: &str, architecture: &str, words: &[u32]) -> Vec<String> {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::create_dir_all(&directory).expect("a directory for temporary files");
+    let directory = tempfile::Builder::new().prefix(name).tempdir();
+    let directory = directory.expect("a directory for temporary files");
+    let directory = directory.path();
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     fs::write(directory.join("words.bin"), bytes).expect("writing the words");
     // A bare binary would be disassembled as rv64gc, without Svinval and the cache-block
     // operations. An object file says which extensions it uses.
     fs::write(directory.join("words.s"), ".text\n.incbin \"words.bin\"\n").expect("the source");
     let march = format!("-march={architecture}");
-    run(&directory, "as", &[&march, "-o", "words.o", "words.s"]);
+    run(directory, "as", &[&march, "-o", "words.o", "words.s"]);
     // The assembler marks what is included as data, which would be shown as data.
-    run(&directory, "strip", &["words.o"]);
+    run(directory, "strip", &["words.o"]);
     let text = run(
-        &directory,
+        directory,
         "objdump",
         &["-D", "-j", ".text", "-M", "no-aliases,numeric", "words.o"],
     );

@@ -258,8 +258,10 @@ fn cost(row: &Row, variant: &Variant) -> u64 {
 /// Instructions of the gate from its entry to the jump into a routine, the site being cached: the
 /// branches on that way are not taken.
 fn gate_hit_path() -> u64 {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../monitor/src/gate.S");
-    let source = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    // Where it is run, not where it was compiled: a checkout may have been copied or renamed since.
+    let package = std::env::var("CARGO_MANIFEST_DIR").expect("run by cargo");
+    let path = format!("{package}/../../monitor/src/gate.S");
+    let source = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let mut lines = source
         .lines()
         .map(|line| line.split('#').next().unwrap_or("").trim());

@@ -1,7 +1,6 @@
 //! Runs a program on QEMU.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -19,10 +18,10 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// # Panics
 /// When QEMU is not there, or the program does not come to its end.
 pub fn run(seed: u64, image: &[u32], length: usize) -> Vec<u64> {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
     let (kernel, serial) = (
-        directory.join(format!("{seed}.bin")),
-        directory.join(format!("{seed}.out")),
+        directory.path().join(format!("{seed}.bin")),
+        directory.path().join(format!("{seed}.out")),
     );
     let bytes: Vec<u8> = image.iter().flat_map(|word| word.to_le_bytes()).collect();
     fs::write(&kernel, bytes).expect("writing the program");
