@@ -11,7 +11,7 @@ set -eu
 . "$(dirname "$0")/common/debian.sh"
 command -v fdtget >/dev/null || { echo "this needs fdtget: apt-get install device-tree-compiler" >&2; exit 2; }
 
-trees=$(unpack linux-image-6.12.117+deb13-riscv64 6.12.117-1 trixie)
+trees=$(unpack linux-image-6.12.117+deb13-riscv64 6.12.117-1 trixie riscv64)
 without=0
 high=0
 for tree in $(find "$trees" -name '*.dtb' | sort); do
