@@ -2,7 +2,6 @@
 
 use crate::devices::{DiskTable, NetTable};
 use bundle::{Console, Mode, Sum};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use patchvisor::qemu::Board;
@@ -15,48 +14,6 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Prints what is wrong with the command line, or the help that was asked for, and exits. People come with
-/// the habits of QEMU.
-pub fn explain(error: &clap::Error) -> ! {
-    let _ = error.print();
-    if let Some(tip) = tip(error, std::env::args().skip(1)) {
-        eprintln!("\n  tip: {tip}");
-    }
-    std::process::exit(error.exit_code())
-}
-
-/// What the one who typed `words` may have meant.
-fn tip(error: &clap::Error, words: impl Iterator<Item = String>) -> Option<String> {
-    if error.kind() != ErrorKind::UnknownArgument {
-        return None;
-    }
-    let run = RunArguments::augment_args(clap::Command::new("run"));
-    let is_option = |name: &str| {
-        let mut options = run.get_arguments();
-        options.any(|option| {
-            let mut names = option.get_long_and_visible_aliases().into_iter().flatten();
-            names.any(|it| it == name)
-        })
-    };
-    let mut names_kernel = false;
-    for word in words {
-        names_kernel |= word == "--kernel" || word.starts_with("--kernel=");
-        if let Some(name) = word.strip_prefix('-').filter(|name| is_option(name)) {
-            return Some(format!("options begin with two dashes: --{name}"));
-        }
-    }
-    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
-        return None;
-    };
-    match (word.starts_with('-'), names_kernel) {
-        (true, _) => None,
-        (false, true) => {
-            Some("a value of several words, as of --append, is put between quotes".into())
-        }
-        (false, false) => Some(format!("is it the kernel? Then it is --kernel {word}")),
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -396,22 +353,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn habits_of_qemu_are_told_what_to_write() {
-        let tip = |words: &str| {
-            let words = words.split(' ').map(str::to_owned);
-            let all = std::iter::once("patchvisor".to_owned()).chain(words.clone());
-            let error = Arguments::try_parse_from(all).unwrap_err();
-            super::tip(&error, words).unwrap_or_default()
-        };
-        assert!(tip("run -kernel vmlinux").ends_with("--kernel"));
-        assert!(tip("run --kernel vmlinux -smp 2").ends_with("--smp"));
-        assert!(tip("run -m 1G vmlinux").ends_with("--kernel vmlinux"));
-        assert!(tip("run --kernel vmlinux --append a=1 b=2").contains("quotes"));
-        assert!(tip("run --kernel vmlinux --nothing").is_empty());
-        assert!(tip("vmlinux").is_empty());
     }
 
     #[test]

@@ -110,6 +110,16 @@ impl Setup {
         })
     }
 
+    /// What the guests' memory and the monitor's pools for them are, in bytes: no host can do with less.
+    pub fn least_host_memory(&self) -> u64 {
+        let vms = self.guests.iter().map(|guest| &guest.vm);
+        vms.fold(0, |sum: u64, vm| {
+            [vm.memory, vm.shadow_pool, vm.routine_cache]
+                .into_iter()
+                .fold(sum, u64::saturating_add)
+        })
+    }
+
     /// How VMs share the console of a run. Log files need to know whose a line is.
     pub fn console_for(&self, logged: bool) -> Result<Console> {
         match (self.console, logged) {
@@ -279,6 +289,15 @@ mod tests {
         assert!(message("[[vm]]\nkernle = \"Image\"\n").contains("kernle"));
         assert!(message("[[vm]]\nkernel = \"k\"\nmemory = \"lots\"\n").contains("\"lots\""));
         assert!(message("[[vm]]\nmemory = \"1G\"\n").contains("no kernel"));
+        let figures = [
+            ("-1", "\"-1\" is no size"),
+            ("1.5", "a number or a text"),
+            ("true", "a number or a text"),
+        ];
+        for (figure, problem) in figures {
+            let error = message(&format!("[[vm]]\nkernel = \"k\"\nmemory = {figure}\n"));
+            assert!(error.contains(problem), "{error}");
+        }
         assert!(message("console = \"mixed\"\n").contains("mixed"));
     }
 

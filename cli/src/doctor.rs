@@ -58,7 +58,13 @@ fn checks() -> Vec<Check> {
             "qemu-system-riscv64",
             Run,
             check_qemu(),
-            &packages(&["qemu"]),
+            &match std::env::var_os("QEMU") {
+                None => packages(&["qemu"]),
+                Some(_) => format!(
+                    "unset QEMU, which names it, or have it name a qemu-system-riscv64; {}",
+                    packages(&["qemu"])
+                ),
+            },
         ),
         Check::new("the monitor's image", Run, monitor, &remedy),
         Check::new(
@@ -145,7 +151,10 @@ fn monitor() -> (Result<String, String>, String) {
 }
 
 fn check_qemu() -> Result<String, String> {
-    let qemu = qemu::find().map_err(|_| "is not there".to_owned())?;
+    let qemu = qemu::find().map_err(|error| match error.downcast_ref::<std::io::Error>() {
+        Some(_) => "is not there".to_owned(),
+        None => error.to_string(),
+    })?;
     judge_qemu(qemu.version)
 }
 

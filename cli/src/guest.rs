@@ -1,7 +1,9 @@
 //! A guest as the host has it: the VM's description and the files, from which a bundle is packed.
 
 use crate::disk::{self, Content, Disk};
-use crate::{kernel_file, qemu::Machine};
+use crate::kernel_file;
+use crate::qemu::{Machine, check_tree};
+use crate::quote::quoted;
 use anyhow::{Context, Result, bail};
 use bundle::{Console, Description, Source, Vm};
 use std::path::{Path, PathBuf};
@@ -115,7 +117,6 @@ pub fn pack(guests: &[Guest], console: Console) -> Result<Vec<u8>> {
     for (index, guest) in guests.iter().enumerate() {
         let mut vm = guest.vm.clone();
         vm.kernel = files.add("kernel", index, &guest.kernel, kernel_file::read)?;
-        let initrd = |path: &Path| read("initrd", path);
         vm.initrd = files.add_if_any("initrd", index, guest.initrd.as_deref(), initrd)?;
         vm.overlay = files.add_if_any("overlay", index, guest.overlay.as_deref(), overlay)?;
         vm.disks.clear();
@@ -222,17 +223,23 @@ fn read(what: &str, path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("reading the {what} {}", path.display()))
 }
 
-/// Reads a device-tree overlay, which must be compiled.
-fn overlay(path: &Path) -> Result<Vec<u8>> {
-    let bytes = read("overlay", path)?;
-    // Devicetree Specification, "Flattened Devicetree (DTB) Format", "Header": magic.
-    if !bytes.starts_with(&0xd00d_feed_u32.to_be_bytes()) {
+/// Reads an initrd, which is taken as it is: one that U-Boot would unwrap is refused.
+fn initrd(path: &Path) -> Result<Vec<u8>> {
+    let bytes = read("initrd", path)?;
+    // U-Boot, include/image.h: IH_MAGIC, at the beginning of a header of 64 bytes.
+    if bytes.starts_with(&0x2705_1956_u32.to_be_bytes()) {
+        let file = quoted(path);
         bail!(
-            "the overlay {} is no compiled device tree: `dtc -@ -I dts -O dtb` makes one of its source",
-            path.display()
+            "the initrd {file} is wrapped for U-Boot: unwrap it with `tail -c +65 {file} > initrd.img`, and give that"
         );
     }
     Ok(bytes)
+}
+
+/// Reads a device-tree overlay, which must be compiled.
+fn overlay(path: &Path) -> Result<Vec<u8>> {
+    check_tree(path).context("the overlay")?;
+    read("overlay", path)
 }
 
 /// How much memory a host needs for these VMs, in bytes.

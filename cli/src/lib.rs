@@ -25,6 +25,7 @@ pub mod kernel_file;
 mod monitor;
 pub mod progress;
 pub mod qemu;
+pub mod quote;
 pub mod scan;
 pub mod size;
 pub mod stats;

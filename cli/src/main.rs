@@ -6,6 +6,7 @@ mod arguments;
 mod config;
 mod devices;
 mod doctor;
+mod habits;
 mod inspect;
 mod manual;
 mod pack;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 const BROKEN_PIPE: u8 = 141;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| arguments::explain(&error));
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| habits::explain(&error));
     let done = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Pack(arguments) => pack::pack(&arguments).map(|()| ExitCode::SUCCESS),

@@ -1,6 +1,8 @@
 //! Finds the monitor's image.
 
+use crate::quote::quoted;
 use anyhow::{Context, Result, bail};
+use bundle::console;
 use std::path::{Path, PathBuf};
 
 /// Name of the monitor's image.
@@ -47,7 +49,7 @@ impl Home {
             Self::Prefix(prefix) => format!(
                 "`cargo xtask install --prefix {}` in a checkout installs it, or name one with --monitor or \
                  $PATCHVISOR_MONITOR",
-                prefix.display()
+                quoted(prefix)
             ),
             Self::Alone(_) => "`cargo xtask build monitor` in a checkout builds one: put it there, or name it with \
                                --monitor or $PATCHVISOR_MONITOR"
@@ -82,8 +84,12 @@ impl std::error::Error for NoMonitor {}
 pub fn monitor(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = named {
         if !path.is_file() {
-            bail!("the monitor {} is not there", path.display());
+            bail!(
+                "the monitor {} is not there: `patchvisor doctor` says what puts one there",
+                path.display()
+            );
         }
+        check(path)?;
         return Ok(path.to_owned());
     }
     if let Some(path) = std::env::var_os("PATCHVISOR_MONITOR").map(PathBuf::from) {
@@ -97,6 +103,25 @@ pub fn monitor(named: Option<&Path>) -> Result<PathBuf> {
         bail!(NoMonitor { image, remedy });
     }
     Ok(image)
+}
+
+/// Refuses a file that is not the monitor's image: as a kernel without a word of its own it would be waited for.
+fn check(path: &Path) -> Result<()> {
+    let bytes =
+        std::fs::read(path).with_context(|| format!("reading the monitor {}", path.display()))?;
+    let says = |text: &str| {
+        bytes
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
+    // Linux, Documentation/arch/riscv/boot-image-header.rst: magic2. What it prints begins as its lines do.
+    if bytes.get(0x38..0x3c) != Some(b"RSC\x05") || !says(console::MONITOR) {
+        bail!(
+            "{} is not the monitor's image: leave --monitor and $PATCHVISOR_MONITOR out, or name a {IMAGE}",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::arguments::PackArguments;
 use crate::{config, print};
 use anyhow::{Context, Result, bail};
+use patchvisor::quote::quoted;
 use patchvisor::{guest, progress, size};
 
 /// Packs the guests into a file and says how U-Boot boots it.
@@ -12,7 +13,7 @@ pub fn pack(arguments: &PackArguments) -> Result<()> {
     if arguments.output.is_dir() {
         bail!("{} is a directory: name a file", arguments.output.display());
     }
-    let output = arguments.output.display();
+    let output = quoted(&arguments.output);
     let bytes = progress::said("packing", || -> Result<_> {
         let bytes = guest::pack(&setup.guests, setup.console.unwrap_or_default())?;
         std::fs::write(&arguments.output, &bytes).with_context(|| format!("writing {output}"))?;
@@ -33,10 +34,8 @@ pub fn pack(arguments: &PackArguments) -> Result<()> {
         });
         return print(&report.to_string());
     }
-    let monitor = guest::monitor(setup.monitor.as_deref()).map_or_else(
-        |_| "patchvisor.bin".to_owned(),
-        |path| path.display().to_string(),
-    );
+    let monitor = guest::monitor(setup.monitor.as_deref())
+        .map_or_else(|_| "patchvisor.bin".to_owned(), |path| quoted(path));
     print(&format!(
         "{output}: {length} bytes; the host needs {} of memory\n\n\
          With QEMU:\n\
@@ -46,13 +45,9 @@ pub fn pack(arguments: &PackArguments) -> Result<()> {
          \x20 load ${{devtype}} ${{devnum}} ${{ramdisk_addr_r}} {name}\n\
          \x20 booti ${{kernel_addr_r}} ${{ramdisk_addr_r}}:{length:x} ${{fdtcontroladdr}}",
         size::show(memory),
-        setup.cpu,
+        quoted(&setup.cpu),
         setup.harts,
         size::show(memory),
-        name = arguments
-            .output
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy(),
+        name = quoted(arguments.output.file_name().unwrap_or_default()),
     ))
 }

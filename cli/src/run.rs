@@ -2,9 +2,9 @@
 
 use crate::arguments::RunArguments;
 use crate::{config, print};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use patchvisor::qemu::{Machine, Outcome, Show};
-use patchvisor::{guest, progress};
+use patchvisor::{guest, progress, size};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -30,11 +30,16 @@ const REMEDIES: &[(&str, &str)] = &[
     ),
     (
         "Could not set up host forwarding rule",
-        "another program may listen on that port of this machine, or it is below 1024: choose another one",
+        "another program may listen on that port of this machine, or it is below 1024: choose another one; an \
+         address before the port must be one of this machine, and may be left out: hostfwd=tcp::2222-:22",
     ),
     (
         "Invalid host forwarding rule",
         "a rule is PROTOCOL:ADDRESS:PORT-GUEST:PORT, and addresses may be left out: hostfwd=tcp::2222-:22",
+    ),
+    (
+        "Invalid SMP CPUs",
+        "the board has not so many harts: give it fewer with --harts",
     ),
     (
         "Unable to find the RISC-V BIOS",
@@ -67,7 +72,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
         Some(backend) => machine.uplink(backend),
         None => machine.no_uplink(),
     };
-    let mut machine = host(&setup, machine);
+    let mut machine = host(&setup, machine)?;
     if let Some(directory) = &arguments.log_dir {
         machine = machine.logs(directory);
     }
@@ -114,13 +119,21 @@ fn pass_on(mut signals: Signals, qemu: u32) -> Result<Arc<AtomicI32>> {
 }
 
 /// The machine with all that was said about the host.
-fn host(setup: &config::Setup, machine: Machine) -> Machine {
+fn host(setup: &config::Setup, machine: Machine) -> Result<Machine> {
     let mut machine = machine
         .board(setup.board)
         .cpu(&setup.cpu)
         .harts(setup.harts)
         .args(&setup.qemu_arguments);
     if let Some(memory) = setup.host_memory {
+        let least = setup.least_host_memory();
+        if memory < least {
+            bail!(
+                "--host-memory {} is less than the guests have of it, which is {}: give it more, or leave it out",
+                size::show(memory),
+                size::show(least)
+            );
+        }
         machine = machine.memory(memory);
     }
     if let Some(dtb) = &setup.dtb {
@@ -129,7 +142,7 @@ fn host(setup: &config::Setup, machine: Machine) -> Machine {
     if let Some(bios) = &setup.bios {
         machine = machine.bios(bios);
     }
-    machine
+    Ok(machine)
 }
 
 /// The guest's status where there is one: QEMU's own exit code says it. A VM that failed has an error

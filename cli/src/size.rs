@@ -1,21 +1,15 @@
 //! Sizes and addresses as people write them.
 
-use serde::{Deserialize, Deserializer, de::Error};
-
-/// A number, or a text that is read as flags are.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Figure {
-    Number(u64),
-    Text(String),
-}
+use serde::Deserializer;
+use serde::de::{Error, Visitor};
+use std::fmt;
 
 /// Reads a size from a configuration file: a number, or a text as [`parse`] takes it.
 ///
 /// # Errors
 /// When it is neither.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    figure(deserializer, parse)
+    deserializer.deserialize_any(Figure(parse)).map(Some)
 }
 
 /// Reads an address from a configuration file: a number, or a text as [`address`] takes it.
@@ -25,16 +19,29 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 pub fn deserialize_address<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<u64>, D::Error> {
-    figure(deserializer, address)
+    deserializer.deserialize_any(Figure(address)).map(Some)
 }
 
-fn figure<'de, D: Deserializer<'de>>(
-    deserializer: D,
-    parse: fn(&str) -> Result<u64, String>,
-) -> Result<Option<u64>, D::Error> {
-    match Figure::deserialize(deserializer)? {
-        Figure::Number(number) => Ok(Some(number)),
-        Figure::Text(text) => parse(&text).map(Some).map_err(D::Error::custom),
+/// A number, or a text that is read as flags are.
+struct Figure(fn(&str) -> Result<u64, String>);
+
+impl Visitor<'_> for Figure {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number or a text, as in 1048576 or \"512M\"")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
+        Ok(number)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
+        self.0(text).map_err(E::custom)
     }
 }
 

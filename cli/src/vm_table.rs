@@ -115,9 +115,10 @@ impl VmTable {
         vm.memory = self.memory.unwrap_or(vm.memory);
         if vm.memory < LEAST_MEMORY {
             bail!(
-                "VM \"{}\" has {} bytes of memory: write the unit of a size, as in 512M",
+                "VM \"{}\" has {} bytes of memory, and {} is the least: give it more, with the unit of a size, as in 512M",
                 vm.name,
-                vm.memory
+                vm.memory,
+                size::show(LEAST_MEMORY)
             );
         }
         vm.vcpus = self.vcpus.unwrap_or(vm.vcpus);

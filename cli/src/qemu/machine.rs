@@ -6,11 +6,14 @@ use super::devices::Devices;
 use super::logs::Logs;
 use super::run::{Console, Run};
 use crate::disk::Image;
+use crate::quote::quoted;
 use anyhow::{Context, Result, bail};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::{Node, Property};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -75,9 +78,21 @@ pub fn find() -> Result<Program> {
             )
         })?;
     let text = String::from_utf8_lossy(&output.stdout);
+    let name = path.display();
     let Some(version) = version(&text) else {
-        bail!("{} --version says {:?}", path.display(), text.trim());
+        let said = text.lines().next().unwrap_or_default();
+        bail!("{name} is no QEMU: its --version says {said:?}");
     };
+    // Each of QEMU's programs gives the same version.
+    let processors = Command::new(&path).args(["-cpu", "help"]).output();
+    let has_ours = |list: &[u8]| {
+        String::from_utf8_lossy(list)
+            .split_whitespace()
+            .any(|name| name.starts_with("rv64"))
+    };
+    if !processors.is_ok_and(|output| has_ours(&output.stdout)) {
+        bail!("{name} emulates no 64-bit RISC-V processors: it is not {QEMU}");
+    }
     Ok(Program { path, version })
 }
 
@@ -327,6 +342,9 @@ impl Machine {
             }
             readable(path).with_context(|| format!("the {name} {}", path.display()))?;
         }
+        if let Some(tree) = &self.dtb {
+            check_tree(tree)?;
+        }
         if let (Some(tree), None) = (self.board.tree(), &self.dtb) {
             bail!(
                 "QEMU makes no device tree for {}: give one with --dtb; Debian's package linux-image-riscv64 brings it, \
@@ -365,6 +383,10 @@ impl Machine {
         }
         let tree = std::fs::read(file.path()).context("reading the device tree that QEMU made")?;
         match isa(&tree) {
+            Some(isa) if !isa.starts_with("rv64") => bail!(
+                "the processor {} has not 64 bits but is {isa}: give --cpu one of 64 bits, such as {DEFAULT_CPU}",
+                self.cpu
+            ),
             Some(isa) if !has_c(&isa) => bail!(
                 "the processor {} has no C extension, which firmware, monitor and patches need: \
                  give --cpu one that has it, such as {DEFAULT_CPU}",
@@ -392,9 +414,30 @@ fn has_c(isa: &str) -> bool {
     letters.is_some_and(|letters| letters.contains('c'))
 }
 
+/// Refuses a device tree that is not compiled.
+///
+/// # Errors
+/// When it is none, or cannot be read.
+pub(crate) fn check_tree(path: &Path) -> Result<()> {
+    // Devicetree Specification, "Flattened Devicetree (DTB) Format", "Header": magic.
+    const MAGIC: [u8; 4] = 0xd00d_feed_u32.to_be_bytes();
+    let mut start = [0; MAGIC.len()];
+    let file = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    match file {
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => {
+            Err(error).context(path.display().to_string())
+        }
+        Ok(()) if start == MAGIC => Ok(()),
+        _ => bail!(
+            "{} is no compiled device tree: `dtc -I dts -O dtb` makes one of its source, with -@ too for an overlay",
+            quoted(path)
+        ),
+    }
+}
+
 /// Fails as opening the file for reading does.
 fn readable(path: &Path) -> Result<()> {
-    std::fs::File::open(path).map(drop).map_err(Into::into)
+    File::open(path).map(drop).map_err(Into::into)
 }
 
 #[cfg(test)]

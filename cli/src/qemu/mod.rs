@@ -23,5 +23,6 @@ mod run;
 
 pub use board::Board;
 pub use console::{Line, Show, marker};
+pub(crate) use machine::check_tree;
 pub use machine::{DEFAULT_CPU, Machine, OLDEST, Program, TESTED, find};
 pub use run::{Outcome, Run};

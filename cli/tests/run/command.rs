@@ -26,6 +26,52 @@ fn a_packed_bundle_can_be_opened() {
 }
 
 #[test]
+fn commands_that_are_printed_have_names_between_quotes() {
+    let script = Script::new("exit 0");
+    let kernel = script.file("Image", &image());
+    let bundle = script.path("it's a bundle");
+    let output = patchvisor()
+        .args(["pack", "--kernel"])
+        .arg(&kernel)
+        .arg("-o")
+        .arg(&bundle)
+        .env(
+            "PATCHVISOR_MONITOR",
+            script.file("my monitor.bin", &image()),
+        )
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains(r"/it'\''s a bundle'"), "{text}");
+    assert!(text.contains("/my monitor.bin' -initrd '"), "{text}");
+    assert!(
+        text.contains(r"${ramdisk_addr_r} 'it'\''s a bundle'"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_flag_of_another_program_is_an_error_with_the_next_step() {
+    for (flag, step) in [
+        ("-hda", "--disk FILE"),
+        ("-monitor", "leave it out"),
+        ("--cmdline", "--append"),
+    ] {
+        let output = patchvisor()
+            .args(["run", "--kernel", "k", flag, "x"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{flag}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            errors.contains("error: ") && errors.contains(step),
+            "{errors}"
+        );
+        assert!(output.stdout.is_empty(), "{flag}");
+    }
+}
+
+#[test]
 fn a_bundle_for_a_board_numbers_its_disks() {
     let script = Script::new("exit 0");
     let kernel = script.file("Image", &image());
@@ -85,7 +131,7 @@ fn a_kernel_is_inspected_in_a_table_and_as_json() {
     assert_eq!(json["what"], "kernel");
     assert_eq!(
         (&json["marked"], &json["size"]),
-        (&false.into(), &68.into())
+        (&false.into(), &80.into())
     );
     assert_eq!(json["kinds"]["sret"]["patchable"], 1);
     let script = patchvisor_on(&["inspect"], Path::new(QEMU));
@@ -129,10 +175,15 @@ fn a_bundle_is_inspected_as_it_was_packed() {
 
 #[test]
 fn a_doctor_without_qemu_says_what_mends_it() {
+    let script = Script::new("");
+    let monitor = script.file("patchvisor.bin", &image());
     let doctor = |qemu: &str, words: &[&str]| {
         let mut command = patchvisor();
         command.arg("doctor").args(words).env("QEMU", qemu);
-        command.env("PATCHVISOR_MONITOR", QEMU).output().unwrap()
+        command
+            .env("PATCHVISOR_MONITOR", &monitor)
+            .output()
+            .unwrap()
     };
     let output = doctor("/nonexistent/qemu", &["--json"]);
     assert_eq!(output.status.code(), Some(1));
@@ -148,6 +199,19 @@ fn a_doctor_without_qemu_says_what_mends_it() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("missing  qemu-system-riscv64"), "{text}");
     assert!(text.contains("ok       the monitor's image"), "{text}");
+    // What is no QEMU, or not this one, is told too.
+    for (qemu, problem) in [
+        ("true", "is no QEMU"),
+        ("tests/other-qemu.sh", "no 64-bit RISC-V"),
+    ] {
+        let output = doctor(qemu, &[]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            text.contains(problem) && text.contains("unset QEMU"),
+            "{text}"
+        );
+        assert_eq!(output.status.code(), Some(1));
+    }
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Script {
             .arg(kernel)
             .args(arguments)
             .args(["--qemu-arg", "--script", "--qemu-arg", &self.body])
-            .env("PATCHVISOR_MONITOR", kernel)
+            .env("PATCHVISOR_MONITOR", self.file("patchvisor.bin", &image()))
             .output()
             .unwrap()
     }
@@ -74,10 +74,11 @@ fn patchvisor() -> Command {
     command
 }
 
-/// The smallest thing that passes for a kernel.
+/// The smallest thing that passes for a kernel, and for the monitor.
 fn image() -> Vec<u8> {
     let mut image = vec![0; 64];
     image[56..60].copy_from_slice(b"RSC\x05");
+    image.extend(b"patchvisor: ");
     image
 }
 

@@ -268,9 +268,19 @@ fn what_qemu_complains_of_is_told_with_the_remedy() {
     assert!(says(port, &[]).contains("choose another"));
     // What is wrong before QEMU starts says so too.
     assert!(says("", &["--memory", "512"]).contains("512M"));
+    assert!(says("", &["--memory", "1M"]).contains("2M is the least"));
+    assert!(says("", &["--host-memory", "1M"]).contains("the guests have of it"));
+    assert!(says("", &["--dtb", QEMU]).contains("no compiled device tree"));
+    assert!(says("", &["--monitor", QEMU]).contains("not the monitor's image"));
     assert!(says("", &["--harts", "0"]).contains("at least one hart"));
+    let harts = "Invalid SMP CPUs 513. The max CPUs supported by machine virt is 512";
+    assert!(says(harts, &["--harts", "513"]).contains("fewer with --harts"));
+    let wrapped = Script::new("");
+    let wrapped = wrapped.file("uInitrd", b"\x27\x05\x19\x56");
+    let initrd = ["--initrd", wrapped.to_str().unwrap()];
+    assert!(says("", &initrd).contains("tail -c +65"));
     assert!(says("", &["-M", "sifive_u", "--rng"]).contains("--rng=false"));
-    assert!(says("", &["--overlay", QEMU]).contains("`dtc -@"));
+    assert!(says("", &["--overlay", QEMU]).contains("`dtc -I dts -O dtb`"));
 }
 
 #[test]
