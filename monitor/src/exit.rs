@@ -10,6 +10,7 @@ use mmu::Kind as AccessKind;
 use patch::Kind;
 use patch::block::Exit;
 use sbi::Event;
+use vcpu::refused::{Verdict, judge};
 use vcpu::{Effect, Mode, Trap};
 
 use super::clock::Hardware;
@@ -31,6 +32,9 @@ impl Machine {
         vcpu.events.count(Event::SlowExit);
         self.record(vcpu, cause, value);
         self.follow_context(vcpu);
+        if cause & INTERRUPT == 0 {
+            vcpu.tries.begin();
+        }
         match vcpu.block.exit {
             exit if exit == Exit::Interrupt as u64 => {}
             exit if exit == Exit::Emulate as u64 => self.emulate_patched(vcpu),
@@ -234,21 +238,20 @@ impl Machine {
     /// An instruction that trapped as illegal in VS: the first execution of a privileged one.
     fn illegal(&mut self, vcpu: &mut Vcpu, value: u64) {
         self.mend_address(vcpu, value);
-        let word = match value as u32 {
-            // Some cores do not say which instruction it was.
-            0 => match self.fetch(vcpu) {
-                Ok(word) => word,
-                Err(trap) => return self.deliver(vcpu, trap),
-            },
-            word => word,
+        let word = match self.fetch(vcpu) {
+            Ok(word) => word,
+            Err(trap) => return self.deliver(vcpu, trap),
         };
         if self.is_thead
             && let Some(op) = isa::thead::cache_op(word)
         {
             return self.thead_cache(vcpu, op);
         }
-        let Some(instruction) = decode(word).filter(is_privileged) else {
-            return self.deliver(vcpu, Trap::exception(Exception::IllegalInstruction, value));
+        let instruction = match judge(word, value, vcpu.block.hart.pc, &mut vcpu.tries) {
+            Verdict::CarryOut(instruction) => instruction,
+            Verdict::Raise => return self.deliver(vcpu, Trap::illegal(word)),
+            // The hart may have fetched what another has changed since.
+            Verdict::TryAgain => return csr::fence_i(),
         };
         let at = GuestVirt(vcpu.block.hart.pc);
         if matches!(instruction, Instruction::Cbo { .. }) {
@@ -303,19 +306,4 @@ impl Machine {
         }
         true
     }
-}
-
-/// Whether the reference emulator carries the instruction out when it traps as illegal.
-fn is_privileged(instruction: &Instruction) -> bool {
-    matches!(
-        instruction,
-        Instruction::Csr(_)
-            | Instruction::Sret
-            | Instruction::Wfi
-            | Instruction::SfenceVma { .. }
-            | Instruction::SinvalVma { .. }
-            | Instruction::SfenceWInval
-            | Instruction::SfenceInvalIr
-            | Instruction::Cbo { .. }
-    )
 }

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use patch::HartBlock;
 use patch::block::{ContextEntry, ContextTable, FENCE_LOG};
 use sbi::{CsrCounter, CsrView, Event, PerHart, Start};
+use vcpu::refused::Tries;
 
 use super::device_pages::{DevicePages, Tables};
 use super::extensions::Extensions;
@@ -63,6 +64,8 @@ pub struct Vcpu {
     pub user_pages: bool,
     pub extensions: Extensions,
     pub exits: Exits,
+    /// Instructions that the host refused, and that it was to try again.
+    pub tries: Tries,
     /// What the guest has configured through the SBI.
     pub services: PerHart,
     /// Ticks stolen from it, as far as the guest has been told.
@@ -94,6 +97,7 @@ impl Vcpu {
             user_pages: false,
             extensions: Extensions::new(extension_fields),
             exits: Exits::default(),
+            tries: Tries::default(),
             services: PerHart::default(),
             stolen: 0,
             events: Events::default(),

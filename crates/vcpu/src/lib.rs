@@ -9,6 +9,7 @@
 
 mod csr_file;
 mod execute;
+pub mod refused;
 mod state;
 mod trap;
 pub mod warl;
