@@ -156,6 +156,13 @@ impl Machine {
                 self.deliver(vcpu, Trap::exception(Exception::Breakpoint, value));
             }
             _ => {
+                if vcpu.tries.again(at.0) > MOST_TRIES {
+                    return self.stop(format_args!(
+                        "the host breaks at {:#x} again and again, where the guest has no breakpoint but {word:#x}: a fault \
+                         of the host; look for a debugger's or the firmware's trigger there, or try another host",
+                        at.0
+                    ));
+                }
                 // The guest has changed the instruction since the hart fetched it, or it has jumped to
                 // the payload of a patch. Either way it executes what it has there itself.
                 self.drop_copy(vcpu, address);
@@ -274,6 +281,10 @@ impl Machine {
         csr::fence_i();
     }
 }
+
+/// So often in succession is an instruction tried again at which the host breaks without a cause. Copies
+/// that other harts have made again meanwhile take more traps for each.
+const MOST_TRIES: u32 = 16;
 
 /// `ebreak`, volume I, "Environment Call and Breakpoints".
 const EBREAK: u32 = 0x0010_0073;
