@@ -86,6 +86,7 @@ impl Host {
             senvcfg: environment & known,
             scounteren: csr::read!("scounteren"),
             satp_modes: translation.modes,
+            svinval: has("svinval"),
         };
         let counters = [Attempt::Cycle, Attempt::Time, Attempt::Instret];
         let readable = |bit: usize| u64::from(attempt(counters[bit]).is_some()) << bit;

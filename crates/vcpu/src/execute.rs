@@ -82,6 +82,13 @@ impl Hart {
                 return Ok(Effect::None);
             }
             Instruction::Wfi => Effect::Wfi,
+            Instruction::SinvalVma { .. }
+            | Instruction::SfenceWInval
+            | Instruction::SfenceInvalIr
+                if !features.svinval =>
+            {
+                return Err(Illegal);
+            }
             // Svinval's three instructions together are one fence, and its middle one may do the
             // whole of it ("Svinval").
             Instruction::SfenceVma { address, asid } | Instruction::SinvalVma { address, asid } => {

@@ -70,6 +70,8 @@ pub struct Features {
     pub scounteren: u64,
     /// Bit `m` is set where `satp.MODE` may be `m` (0 Bare, 8 Sv39, 9 Sv48, 10 Sv57).
     pub satp_modes: u16,
+    /// Whether there is Svinval.
+    pub svinval: bool,
 }
 
 impl Features {
@@ -85,6 +87,7 @@ impl Features {
         senvcfg: senvcfg::FIOM | senvcfg::CBIE | senvcfg::CBCFE | senvcfg::CBZE,
         scounteren: 0xffff_ffff,
         satp_modes: 1 << satp::BARE | 1 << satp::SV39 | 1 << satp::SV48 | 1 << satp::SV57,
+        svinval: true,
     };
 
     /// Whether `satp.MODE` may be `mode`.

@@ -151,6 +151,7 @@ const fn features(units: u64, senvcfg: u64, scounteren: u64, satp_modes: u16) ->
         senvcfg,
         scounteren: scounteren & 0xffff_ffff,
         satp_modes,
+        svinval: true,
     }
 }
 

@@ -29,6 +29,7 @@ pub const MAKER: Maker = Maker {
         senvcfg: 0,
         scounteren: 7,
         satp_modes: 1 | 1 << 8,
+        svinval: false,
     },
     counters: 7,
     count: false,

@@ -6,7 +6,7 @@ use isa::decode::{CboOp, CsrAccess, CsrOp, Source, decode};
 use isa::encode;
 use isa::reg::Reg;
 use proptest::prelude::*;
-use vcpu::{Effect, Hart, Mode, Trap};
+use vcpu::{Effect, Features, Hart, Mode, Trap};
 
 use crate::support::{EVERYTHING, LEAST, Still, any_hart, any_value, execute, hart};
 
@@ -116,6 +116,7 @@ proptest! {
         (before, features) in any_hart(), address in any_register(), asid in any_register(),
     ) {
         let before = Hart { mode: Mode::Supervisor, ..before };
+        let features = Features { svinval: true, ..features };
         let sinval = SINVAL_VMA | encode::sfence_vma(address, asid) & 0x01ff_8000;
         for word in [encode::sfence_vma(address, asid), sinval] {
             let mut after = before.clone();
@@ -210,6 +211,21 @@ fn the_outer_fences_of_svinval_leave_nothing_to_do() {
     for word in [SFENCE_W_INVAL, SFENCE_INVAL_IR] {
         let mut hart = hart(Mode::Supervisor);
         assert_eq!(execute(&mut hart, &EVERYTHING, word), Ok(Effect::None));
+    }
+}
+
+#[test]
+fn without_svinval_its_instructions_are_illegal() {
+    let features = Features {
+        svinval: false,
+        ..EVERYTHING
+    };
+    for word in [SINVAL_VMA, SFENCE_W_INVAL, SFENCE_INVAL_IR] {
+        let mut hart = hart(Mode::Supervisor);
+        let before = hart.clone();
+        let refused = execute(&mut hart, &features, word);
+        assert_eq!(refused, Err(Trap::illegal(word)));
+        assert_eq!(hart, before);
     }
 }
 

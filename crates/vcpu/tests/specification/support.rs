@@ -18,6 +18,7 @@ pub const LEAST: Features = Features {
     senvcfg: senvcfg::FIOM,
     scounteren: 0,
     satp_modes: 1 << 0 | 1 << 8,
+    svinval: false,
 };
 
 /// Counters that stand still.
@@ -58,12 +59,15 @@ pub fn any_features() -> impl Strategy<Value = Features> {
     let blocks =
         prop::sample::subsequence(vec![senvcfg::CBIE | senvcfg::CBCFE, senvcfg::CBZE], 0..=2);
     let modes = prop::sample::subsequence(vec![8, 9, 10], 0..=3);
-    (units, blocks, any::<u32>(), modes).prop_map(|(units, blocks, counters, modes)| Features {
-        sstatus: PLAIN | units.iter().sum::<u64>(),
-        senvcfg: senvcfg::FIOM | blocks.iter().sum::<u64>(),
-        scounteren: counters.into(),
-        satp_modes: modes.iter().fold(1, |all, mode| all | 1 << mode),
-    })
+    (units, blocks, any::<u32>(), modes, any::<bool>()).prop_map(
+        |(units, blocks, counters, modes, svinval)| Features {
+            sstatus: PLAIN | units.iter().sum::<u64>(),
+            senvcfg: senvcfg::FIOM | blocks.iter().sum::<u64>(),
+            scounteren: counters.into(),
+            satp_modes: modes.iter().fold(1, |all, mode| all | 1 << mode),
+            svinval,
+        },
+    )
 }
 
 /// Values that a CSR might be written with: random ones, and ones with few bits set or clear.
