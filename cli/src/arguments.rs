@@ -180,7 +180,7 @@ pub struct GuestArguments {
     /// Read what flags do not say from a TOML file
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The kernel: a Linux Image, plain, gzipped or EFI zboot, or an ELF executable
+    /// The kernel: a Linux Image or an ELF executable, plain, compressed or EFI zboot
     #[arg(long, value_name = "FILE", required_unless_present = "config")]
     pub kernel: Option<PathBuf>,
     /// The initrd

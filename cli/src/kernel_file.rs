@@ -3,8 +3,9 @@
 //! The monitor takes plain kernels only: unpacking belongs on the host, where it costs nothing at
 //! boot and its errors have a reader.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use bundle::kernel;
+use lzma_rust2::{LzmaReader, XzReader};
 use std::io::Read;
 use std::path::Path;
 
@@ -24,7 +25,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     unpack(bytes).with_context(|| path.display().to_string())
 }
 
-/// Unpacks gzip, zstd and EFI zboot files, one inside of the other.
+/// Unpacks gzip, bzip2, xz, lzma, lz4, zstd and EFI zboot files, one inside of the other.
 ///
 /// # Errors
 /// When the data are defective or, unpacked, no kernel.
@@ -43,11 +44,11 @@ pub fn unpack(mut bytes: Vec<u8>) -> Result<Vec<u8>> {
 
 /// Removes one layer of compression, if there is one.
 fn layer(bytes: &[u8]) -> Result<Option<Vec<u8>>> {
-    if bytes.starts_with(b"\x1f\x8b") {
-        return gzip(bytes).map(Some);
-    }
-    if bytes.starts_with(b"\x28\xb5\x2f\xfd") {
-        return zstd(bytes).map(Some);
+    if let Some(packing) = PACKINGS
+        .iter()
+        .find(|it| !it.magic.is_empty() && bytes.starts_with(it.magic))
+    {
+        return packing.unpack(bytes).map(Some);
     }
     if bytes.starts_with(b"MZ") && bytes.get(4..8) == Some(b"zimg") {
         return zboot(bytes).map(Some);
@@ -55,24 +56,113 @@ fn layer(bytes: &[u8]) -> Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
-fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
-    // Not the decoder of several members: what follows in a zboot file is padding.
-    bounded(flate2::read::GzDecoder::new(bytes)).context("unpacking gzip")
+/// A way in which kernels are compressed.
+struct Packing {
+    name: &'static str,
+    /// What its files begin with; empty where nothing sure can be said.
+    magic: &'static [u8],
+    /// What EFI zboot kernels call it.
+    zboot: &'static [&'static str],
+    unpack: fn(&[u8]) -> Result<Vec<u8>>,
 }
 
-fn zstd(bytes: &[u8]) -> Result<Vec<u8>> {
-    let decoder = ruzstd::decoding::StreamingDecoder::new(bytes)
-        .map_err(|error| anyhow::anyhow!("{error}"))
-        .context("unpacking zstd")?;
-    bounded(decoder).context("unpacking zstd")
+const PACKINGS: &[Packing] = &[
+    Packing {
+        name: "gzip",
+        magic: b"\x1f\x8b",
+        zboot: &["gzip"],
+        // Not the decoder of several members: what follows in a zboot file is padding.
+        unpack: |bytes| bounded(flate2::read::GzDecoder::new(bytes)),
+    },
+    Packing {
+        name: "zstd",
+        magic: b"\x28\xb5\x2f\xfd",
+        zboot: &["zstd", "zstd22"],
+        unpack: |bytes| {
+            let decoder = ruzstd::decoding::StreamingDecoder::new(bytes);
+            bounded(decoder.map_err(|error| anyhow::anyhow!("{error}"))?)
+        },
+    },
+    Packing {
+        name: "xz",
+        magic: b"\xfd7zXZ\0",
+        zboot: &["xz", "xzkern"],
+        unpack: |bytes| bounded(XzReader::new_mem_limit(bytes, false, LARGEST_WINDOW)),
+    },
+    Packing {
+        name: "lzma",
+        magic: b"",
+        zboot: &["lzma"],
+        unpack: |bytes| bounded(LzmaReader::new_mem_limit(bytes, LARGEST_WINDOW, None)?),
+    },
+    Packing {
+        name: "bzip2",
+        magic: b"BZh",
+        zboot: &[],
+        unpack: |bytes| bounded(bzip2::read::BzDecoder::new(bytes)),
+    },
+    Packing {
+        name: "lz4",
+        magic: b"\x04\x22\x4d\x18",
+        zboot: &[],
+        unpack: |bytes| bounded(lz4_flex::frame::FrameDecoder::new(bytes)),
+    },
+    Packing {
+        name: "lz4 -l",
+        magic: LZ4_LEGACY,
+        zboot: &["lz4"],
+        unpack: lz4_legacy,
+    },
+];
+
+/// Most KiB of memory that a decoder may want for what it refers back to: what `xz -9` needs, and some.
+const LARGEST_WINDOW: u32 = 256 << 10;
+
+/// LZ4 Frame Format Description, "Legacy frame": what it begins with. Linux's own build makes such files.
+const LZ4_LEGACY: &[u8] = b"\x02\x21\x4c\x18";
+
+impl Packing {
+    fn unpack(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+        (self.unpack)(bytes).with_context(|| format!("unpacking {}", self.name))
+    }
 }
+
+/// LZ4 Frame Format Description, "Legacy frame": blocks, each with its size before it and of 8 MiB unpacked but for
+/// the last. What follows that is no block: Linux puts the size of it all there.
+fn lz4_legacy(bytes: &[u8]) -> Result<Vec<u8>> {
+    const BLOCK: usize = 8 << 20;
+    let mut unpacked = Vec::new();
+    let mut rest = bytes
+        .strip_prefix(LZ4_LEGACY)
+        .context("it does not begin as such a file")?;
+    while let Some((size, blocks)) = rest.split_first_chunk() {
+        let size = u32::from_le_bytes(*size) as usize;
+        let Some((block, after)) = blocks.split_at_checked(size) else {
+            // The size of all that was unpacked, or a file that is cut short.
+            ensure!(
+                blocks.is_empty() && size == unpacked.len(),
+                "the file is cut short: get the whole file"
+            );
+            break;
+        };
+        unpacked.extend(lz4_flex::block::decompress(block, BLOCK)?);
+        ensure!(unpacked.len() as u64 <= LARGEST, "{TOO_LARGE}");
+        rest = after;
+    }
+    ensure!(!unpacked.is_empty(), "there is nothing in it");
+    Ok(unpacked)
+}
+
+const TOO_LARGE: &str = "it is larger than 1 GiB unpacked, no kernel is";
 
 fn bounded(reader: impl Read) -> Result<Vec<u8>> {
+    at_most(LARGEST, reader)
+}
+
+fn at_most(most: u64, reader: impl Read) -> Result<Vec<u8>> {
     let mut unpacked = Vec::new();
-    reader.take(LARGEST + 1).read_to_end(&mut unpacked)?;
-    if unpacked.len() as u64 > LARGEST {
-        bail!("it is larger than 1 GiB unpacked, no kernel is");
-    }
+    reader.take(most + 1).read_to_end(&mut unpacked)?;
+    ensure!(unpacked.len() as u64 <= most, "{TOO_LARGE}");
     Ok(unpacked)
 }
 
@@ -89,14 +179,16 @@ fn zboot(bytes: &[u8]) -> Result<Vec<u8>> {
         .context("the EFI zboot kernel is cut short: get the whole file")?;
     let name = bytes.get(24..56).unwrap_or_default();
     let name: Vec<u8> = name.iter().copied().take_while(|&byte| byte != 0).collect();
-    match name.as_slice() {
-        b"gzip" => gzip(payload),
-        b"zstd" | b"zstd22" => zstd(payload),
-        other => bail!(
-            "the EFI zboot kernel is compressed with {:?}: unpack it to a plain Image first",
-            String::from_utf8_lossy(other)
-        ),
-    }
+    let name = String::from_utf8_lossy(&name);
+    let packing = PACKINGS
+        .iter()
+        .find(|packing| packing.zboot.contains(&&*name));
+    let packing = packing.with_context(|| {
+        format!(
+            "the EFI zboot kernel is compressed with {name:?}: unpack it to a plain Image first"
+        )
+    })?;
+    packing.unpack(payload)
 }
 
 #[cfg(test)]
@@ -123,6 +215,33 @@ mod tests {
         ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
     }
 
+    fn xz(bytes: &[u8]) -> Vec<u8> {
+        let mut writer =
+            lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::default()).unwrap();
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    }
+
+    fn lzma(bytes: &[u8]) -> Vec<u8> {
+        let options = lzma_rust2::LzmaOptions::default();
+        let mut writer =
+            lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &options, None).unwrap();
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    }
+
+    fn bzip2(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn lz4_framed(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
     fn zbooted(payload: &[u8], compression: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; 512];
         bytes[..8].copy_from_slice(b"MZ\0\0zimg");
@@ -137,8 +256,18 @@ mod tests {
     #[test]
     fn every_packing_gives_the_same_image() {
         let image = image();
+        let lz4 = lz4_flex::block::compress(&image);
+        let legacy = [LZ4_LEGACY, &(lz4.len() as u32).to_le_bytes(), &lz4].concat();
+        let lz4_sized = [&legacy[..], &(image.len() as u32).to_le_bytes()].concat();
         let packings = [
             image.clone(),
+            lz4_framed(&image),
+            legacy,
+            zbooted(&lz4_sized, b"lz4"),
+            xz(&image),
+            zbooted(&xz(&image), b"xzkern"),
+            zbooted(&lzma(&image), b"lzma"),
+            bzip2(&image),
             gzipped(&image),
             zstandard(&image),
             zbooted(&gzipped(&image), b"gzip"),
@@ -148,6 +277,28 @@ mod tests {
         for packed in packings {
             assert_eq!(unpack(packed).unwrap(), image);
         }
+    }
+
+    #[test]
+    fn a_file_that_unpacks_without_end_is_stopped() {
+        assert_eq!(at_most(1000, &[7; 1000][..]).unwrap().len(), 1000);
+        let error = at_most(1000, std::io::repeat(0)).unwrap_err();
+        assert!(error.to_string().contains("larger than 1 GiB"), "{error}");
+        // An xz file that wants 4 GiB to refer back to: a block header with the largest dictionary.
+        let mut packed = xz(&image());
+        let filter = packed.windows(2).position(|it| it == b"\x21\x01").unwrap();
+        packed[filter + 2] = 40;
+        let header = &packed[12..20];
+        let sum = crc32(header);
+        packed[20..24].copy_from_slice(&sum.to_le_bytes());
+        let error = format!("{:#}", unpack(packed).unwrap_err());
+        assert!(error.contains("memory"), "{error}");
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        crc.sum()
     }
 
     #[test]

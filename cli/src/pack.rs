@@ -35,7 +35,7 @@ pub fn pack(arguments: &PackArguments) -> Result<()> {
         return print(&report.to_string());
     }
     let monitor = guest::monitor(setup.monitor.as_deref())
-        .map_or_else(|_| "patchvisor.bin".to_owned(), |path| quoted(path));
+        .map_or_else(|_| "patchvisor.bin".to_owned(), quoted);
     print(&format!(
         "{output}: {length} bytes; the host needs {} of memory\n\n\
          With QEMU:\n\

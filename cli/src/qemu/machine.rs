@@ -384,8 +384,9 @@ impl Machine {
         let tree = std::fs::read(file.path()).context("reading the device tree that QEMU made")?;
         match isa(&tree) {
             Some(isa) if !isa.starts_with("rv64") => bail!(
-                "the processor {} has not 64 bits but is {isa}: give --cpu one of 64 bits, such as {DEFAULT_CPU}",
-                self.cpu
+                "the processor {} has not 64 bits but is {}: give --cpu one of 64 bits, such as {DEFAULT_CPU}",
+                self.cpu,
+                isa.split('_').next().unwrap_or_default()
             ),
             Some(isa) if !has_c(&isa) => bail!(
                 "the processor {} has no C extension, which firmware, monitor and patches need: \

@@ -4,7 +4,7 @@ use crate::recognise;
 use alloc::vec::Vec;
 use core::fmt;
 use object::LittleEndian;
-use object::elf::{ET_DYN, ET_EXEC, FileHeader64, PF_X, PT_LOAD};
+use object::elf::{ET_DYN, ET_EXEC, FileHeader64, PF_X, PT_INTERP, PT_LOAD, ProgramHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
 
 /// A kernel, ready to be copied to guest-physical memory.
@@ -69,7 +69,8 @@ impl fmt::Display for KernelError {
         match self {
             Self::NotAKernel { looks_like } => write!(
                 f,
-                "the kernel is no RISC-V Image but {looks_like}: give a riscv64 Linux Image (or vmlinux of a Debian riscv64 package) or an ELF executable"
+                "the kernel is no RISC-V Image but {looks_like}: {}",
+                recognise::instead(looks_like)
             ),
             Self::CutShort { have, need } => write!(
                 f,
@@ -90,10 +91,15 @@ impl fmt::Display for KernelError {
 
 impl core::error::Error for KernelError {}
 
+/// Where in RAM a program goes that runs anywhere, in bytes from its start: where QEMU puts a bare one, and as a
+/// multiple what no segment needs to be aligned better than.
+const PLACE: u64 = 2 << 20;
+
 /// Reads a kernel that will boot in RAM that begins at guest-physical `memory_base`.
 ///
 /// An `Image` goes to `memory_base` plus its `text_offset`; an ELF executable goes to the physical
-/// addresses of its program headers.
+/// addresses of its program headers. One that relocates itself (static PIE) and is linked below RAM, at 0 as a
+/// rule, goes 2 MiB into it.
 ///
 /// # Errors
 /// When `bytes` are neither, or not whole.
@@ -102,7 +108,7 @@ pub fn parse(bytes: &[u8], memory_base: u64) -> Result<Kernel<'_>, KernelError> 
     if bytes.get(0x38..0x3c) == Some(b"RSC\x05") {
         image(bytes, memory_base)
     } else if bytes.starts_with(b"\x7fELF") {
-        elf(bytes)
+        elf(bytes, memory_base)
     } else {
         Err(KernelError::NotAKernel {
             looks_like: recognise::looks_like(bytes),
@@ -176,7 +182,7 @@ fn efi_file_size(bytes: &[u8]) -> Option<u64> {
 }
 
 /// The ELF specification, and the RISC-V psABI for `e_machine`.
-fn elf(bytes: &[u8]) -> Result<Kernel<'_>, KernelError> {
+fn elf(bytes: &[u8], memory_base: u64) -> Result<Kernel<'_>, KernelError> {
     const OURS: &str = "a RISC-V ELF file";
     let endian = LittleEndian;
     let have = bytes.len() as u64;
@@ -197,11 +203,24 @@ fn elf(bytes: &[u8]) -> Result<Kernel<'_>, KernelError> {
         .map_err(|_| KernelError::Malformed("its program headers lie outside of the file"))?;
     let mut entry = header.e_entry(endian);
     let mut segments = Vec::new();
+    let lowest = headers.iter().filter(|load| is_loaded(load));
+    let lowest = lowest.map(|load| load.p_paddr(endian)).min();
+    let shift = match lowest {
+        Some(lowest) if header.e_type(endian) == ET_DYN && lowest < memory_base => {
+            if headers.iter().any(|it| it.p_type(endian) == PT_INTERP) {
+                return Err(KernelError::Unsuitable(
+                    "it is a program of an operating system, for it names an interpreter",
+                ));
+            }
+            memory_base + PLACE - lowest / PLACE * PLACE
+        }
+        _ => 0,
+    };
     for load in headers {
-        if load.p_type(endian) != PT_LOAD || load.p_memsz(endian) == 0 {
+        if !is_loaded(load) {
             continue;
         }
-        let segment = segment(load, bytes)?;
+        let segment = segment(load, bytes, shift)?;
         // Linux's vmlinux and others are linked high: the entry is a virtual address then.
         let into = header.e_entry(endian).wrapping_sub(load.p_vaddr(endian));
         if load.p_flags(endian).contains(PF_X) && into < load.p_memsz(endian) {
@@ -225,10 +244,15 @@ fn elf(bytes: &[u8]) -> Result<Kernel<'_>, KernelError> {
     Ok(Kernel { entry, segments })
 }
 
-/// One `PT_LOAD`, at its physical address.
+fn is_loaded(load: &ProgramHeader64<LittleEndian>) -> bool {
+    load.p_type(LittleEndian) == PT_LOAD && load.p_memsz(LittleEndian) != 0
+}
+
+/// One `PT_LOAD`, `shift` bytes after its physical address.
 fn segment<'a>(
-    load: &object::elf::ProgramHeader64<LittleEndian>,
+    load: &ProgramHeader64<LittleEndian>,
     bytes: &'a [u8],
+    shift: u64,
 ) -> Result<Segment<'a>, KernelError> {
     let endian = LittleEndian;
     let (offset, file_size) = load.file_range(endian);
@@ -242,7 +266,12 @@ fn segment<'a>(
             need,
         })?;
     let segment = Segment {
-        address: load.p_paddr(endian),
+        address: load
+            .p_paddr(endian)
+            .checked_add(shift)
+            .ok_or(KernelError::Malformed(
+                "a segment's address is out of range",
+            ))?,
         bytes: data,
         memory_size: load.p_memsz(endian),
     };

@@ -35,9 +35,32 @@ const SIGNS: &[Sign] = &[
     sign(257, b"ustar", "a tar archive"),
     sign(0, b"\xd0\x0d\xfe\xed", "a device tree or FIT image"),
     sign(0, b"\x27\x05\x19\x56", "a legacy U-Boot image"),
+    sign(0x28, b"_FVH", FLASH),
     sign(0, b"#!", "a script"),
     sign(0, b"version https://git-lfs", "a Git LFS pointer"),
 ];
+
+/// UEFI Platform Initialization Specification, volume 3, "Firmware Volume Header".
+const FLASH: &str = "UEFI firmware (EDK2) for a board's flash";
+const UNKNOWN: &str = "unknown data";
+const KERNEL: &str =
+    "give a riscv64 Linux Image (or vmlinux of a Debian riscv64 package) or an ELF executable";
+
+/// What to give as a kernel instead of something that [`looks_like`] has named.
+pub fn instead(looks_like: &str) -> &'static str {
+    match looks_like {
+        FLASH => {
+            "it runs from a flash that guests do not have: give the system's kernel itself, or U-Boot for S-mode, which \
+             boots EFI programs too (uboot.elf of qemu-riscv64_smode in Debian's package u-boot-qemu)"
+        }
+        UNKNOWN => {
+            "if it is a bare binary such as u-boot.bin, give the ELF file that it was made of (uboot.elf), or make \
+             one with the address where it belongs: `riscv64-linux-gnu-ld -b binary FILE -Tdata=0x80200000 \
+             -e 0x80200000 -o FILE.elf`; else give a riscv64 Linux Image or an ELF executable"
+        }
+        _ => KERNEL,
+    }
+}
 
 /// Whether `bytes` begin as a bundle does.
 pub fn is_bundle(bytes: &[u8]) -> bool {
@@ -71,7 +94,7 @@ pub fn looks_like(bytes: &[u8]) -> &'static str {
     {
         return "a text file";
     }
-    "unknown data"
+    UNKNOWN
 }
 
 /// Names the machine of an ELF file (`e_machine`, in the byte order that `EI_DATA` gives).

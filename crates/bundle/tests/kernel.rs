@@ -247,3 +247,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_program_that_runs_anywhere_goes_into_ram() {
+    let load = |address| Load {
+        vaddr: address,
+        paddr: address,
+        offset: 0x100,
+        file_size: 16,
+        memory_size: 32,
+    };
+    let mut bytes = elf(0x1_0004, &[load(0x1_0000), load(0x1_2000)]);
+    // At a fixed address it stays there, where the guest has no RAM.
+    assert_eq!(parse(&bytes, BASE).unwrap().span().0, 0x1_0000);
+    bytes[16..18].copy_from_slice(&3u16.to_le_bytes());
+    let kernel = parse(&bytes, BASE).unwrap();
+    assert_eq!(kernel.span(), (BASE + 0x21_0000, BASE + 0x21_2020));
+    assert_eq!(kernel.entry, BASE + 0x21_0004);
+    // One that is linked into RAM is where it wants to be.
+    let mut inside = elf(BASE, &[load(BASE)]);
+    inside[16..18].copy_from_slice(&3u16.to_le_bytes());
+    assert_eq!(parse(&inside, BASE).unwrap().entry, BASE);
+    // PT_INTERP.
+    bytes[64 + 56..64 + 60].copy_from_slice(&3u32.to_le_bytes());
+    let error = parse(&bytes, BASE).unwrap_err().to_string();
+    assert!(error.contains("interpreter"), "{error}");
+}
+
+#[test]
+fn what_a_guest_cannot_boot_is_told_with_what_can() {
+    let mut flash = vec![0; 4096];
+    flash[0x28..0x2c].copy_from_slice(b"_FVH");
+    let message = |bytes: &[u8]| parse(bytes, BASE).unwrap_err().to_string();
+    assert!(message(&flash).contains("uboot.elf"));
+    assert!(message(&[0x80; 100]).contains("-Tdata=0x80200000"));
+}
