@@ -4,7 +4,6 @@ use crate::devices::{DiskTable, NetTable};
 use bundle::{Console, Mode, Sum};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use patchvisor::qemu::Board;
 use patchvisor::size;
 use std::path::PathBuf;
 
@@ -262,9 +261,9 @@ pub struct GuestArguments {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Host")]
 pub struct HostArguments {
-    /// The board [default: virt]
+    /// The board, as QEMU's -M takes it: one that QEMU makes a device tree for, or with --dtb [default: virt]
     #[arg(short = 'M', long, value_name = "NAME")]
-    pub machine: Option<Board>,
+    pub machine: Option<String>,
     /// The board's device tree, where QEMU makes none
     #[arg(long, value_name = "FILE")]
     pub dtb: Option<PathBuf>,

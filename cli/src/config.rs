@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
-    machine: Option<Board>,
+    machine: Option<String>,
     dtb: Option<PathBuf>,
     cpu: Option<String>,
     bios: Option<PathBuf>,
@@ -82,7 +82,11 @@ impl Setup {
         let none = HostArguments::default();
         let host = host.unwrap_or(&none);
         file.qemu_args.extend(host.qemu_arg.iter().cloned());
-        let board = host.machine.or(file.machine).unwrap_or_default();
+        let dtb = host.dtb.clone().or(file.dtb);
+        let board = match host.machine.as_ref().or(file.machine.as_ref()) {
+            Some(machine) => Board::find(machine, dtb.as_deref())?,
+            None => Board::default(),
+        };
         let cpu = host.cpu.clone().or(file.cpu);
         let harts = host.harts.or(file.harts);
         if board.harts().is_some() && (cpu.is_some() || harts.is_some()) {
@@ -96,11 +100,11 @@ impl Setup {
         }
         Ok(Self {
             guests,
-            board,
-            dtb: host.dtb.clone().or(file.dtb),
+            dtb,
             cpu: cpu.unwrap_or_else(|| DEFAULT_CPU.into()),
             bios: host.bios.clone().or(file.bios),
             harts: board.harts().or(harts).unwrap_or(1),
+            board,
             host_memory: host.host_memory.or(file.host_memory),
             monitor: flags.monitor.clone().or(file.monitor),
             console: flags.console.map(Console::from).or(file.console),
@@ -424,7 +428,7 @@ mod tests {
     fn a_board_of_the_file_brings_its_harts() {
         let text = "machine = \"sifive_u\"\n[[vm]]\nkernel = \"k\"\npin = [3]\n";
         let setup = configured(text, GuestArguments::default()).unwrap();
-        assert_eq!((setup.board, setup.harts), (Board::SifiveU, 4));
+        assert_eq!((setup.board.name(), setup.harts), ("sifive_u", 4));
         assert!(setup.check_pins().is_ok());
         let text = format!("harts = 2\n{text}");
         let error = configured(&text, GuestArguments::default()).unwrap_err();

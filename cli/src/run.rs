@@ -121,7 +121,7 @@ fn pass_on(mut signals: Signals, qemu: u32) -> Result<Arc<AtomicI32>> {
 /// The machine with all that was said about the host.
 fn host(setup: &config::Setup, machine: Machine) -> Result<Machine> {
     let mut machine = machine
-        .board(setup.board)
+        .board(setup.board.clone())
         .cpu(&setup.cpu)
         .harts(setup.harts)
         .args(&setup.qemu_arguments);

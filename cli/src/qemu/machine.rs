@@ -71,12 +71,7 @@ pub fn find() -> Result<Program> {
     let output = Command::new(&path)
         .arg("--version")
         .output()
-        .with_context(|| {
-            format!(
-                "{} cannot be started: `patchvisor doctor` says what to install, or name it in $QEMU",
-                path.display()
-            )
-        })?;
+        .with_context(|| cannot_start(&path))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let name = path.display();
     let Some(version) = version(&text) else {
@@ -102,7 +97,7 @@ fn version(text: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     std::env::var_os("QEMU").map_or_else(|| QEMU.into(), PathBuf::from)
 }
 
@@ -110,7 +105,7 @@ impl Default for Machine {
     fn default() -> Self {
         Self {
             program: program(),
-            board: Board::Virt,
+            board: Board::default(),
             cpu: DEFAULT_CPU.into(),
             harts: 1,
             memory: 1 << 30,
@@ -345,15 +340,8 @@ impl Machine {
         if let Some(tree) = &self.dtb {
             check_tree(tree)?;
         }
-        if let (Some(tree), None) = (self.board.tree(), &self.dtb) {
-            bail!(
-                "QEMU makes no device tree for {}: give one with --dtb; Debian's package linux-image-riscv64 brings it, \
-                 as usr/lib/linux-image-*/{tree}",
-                self.board.name()
-            );
-        }
         self.devices.disks.iter().try_for_each(Image::check)?;
-        self.devices.check(self.board)?;
+        self.devices.check(&self.board)?;
         if self.board.harts().is_none() && self.cpu != DEFAULT_CPU {
             self.check_processor()?;
         }
@@ -370,18 +358,10 @@ impl Machine {
         if checked().contains(&processor) {
             return Ok(());
         }
-        let file = tempfile::NamedTempFile::new().context("making a file for a device tree")?;
-        let mut dump = OsString::from("dumpdtb=");
-        // A comma ends a value, and two are one.
-        dump.push(file.path().to_string_lossy().replace(',', ",,"));
-        let mut command = Command::new(&self.program);
-        command.args(self.board.processors(&self.cpu, self.harts));
-        command.arg("-machine").arg(dump);
-        let made = command.stdin(Stdio::null()).output();
-        if !made.is_ok_and(|output| output.status.success()) {
+        let Ok(tree) = made_tree(&self.program, self.board.processors(&self.cpu, self.harts))?
+        else {
             return Ok(());
-        }
-        let tree = std::fs::read(file.path()).context("reading the device tree that QEMU made")?;
+        };
         match isa(&tree) {
             Some(isa) if !isa.starts_with("rv64") => bail!(
                 "the processor {} has not 64 bits but is {}: give --cpu one of 64 bits, such as {DEFAULT_CPU}",
@@ -399,6 +379,40 @@ impl Machine {
             }
         }
     }
+}
+
+/// The device tree that a QEMU makes for these arguments, or its complaint if it makes none.
+///
+/// # Errors
+/// When there is no room for a file, or it cannot be started.
+pub(super) fn made_tree(
+    program: &Path,
+    arguments: impl IntoIterator<Item = String>,
+) -> Result<Result<Vec<u8>, String>> {
+    let file = tempfile::NamedTempFile::new().context("making a file for a device tree")?;
+    let mut dump = OsString::from("dumpdtb=");
+    // A comma ends a value, and two are one.
+    dump.push(file.path().to_string_lossy().replace(',', ",,"));
+    let mut command = Command::new(program);
+    command.args(arguments).args(["-display", "none"]);
+    command.arg("-machine").arg(dump);
+    let made = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| cannot_start(program))?;
+    let tree = std::fs::read(file.path()).context("reading the device tree that QEMU made")?;
+    Ok(match made.status.success() && !tree.is_empty() {
+        true => Ok(tree),
+        false => Err(String::from_utf8_lossy(&made.stderr).into_owned()),
+    })
+}
+
+/// What is said of a QEMU that is not there.
+pub(super) fn cannot_start(program: &Path) -> String {
+    format!(
+        "{} cannot be started: `patchvisor doctor` says what to install, or name another in $QEMU",
+        program.display()
+    )
 }
 
 /// The ISA string of the first processor of a device tree.
@@ -480,35 +494,6 @@ mod tests {
             "-M virt -cpu max -smp 4 -m 257M -bios fw.bin -kernel Image -initrd bundle -append a=1 b \
              -icount shift=0,sleep=off -no-reboot -d int"
         );
-    }
-
-    #[test]
-    fn a_board_with_its_own_processors_takes_no_others() {
-        let machine = Machine::new().cpu("max").harts(2).dtb("board.dtb");
-        assert_eq!(
-            line(&machine.clone().board(Board::SifiveU)),
-            "-M sifive_u -smp 5 -m 1024M -dtb board.dtb"
-        );
-        assert_eq!(
-            line(&machine.board(Board::Icicle)),
-            "-M microchip-icicle-kit -smp 5 -m 1537M -dtb board.dtb"
-        );
-    }
-
-    #[test]
-    fn a_board_whose_tree_is_missing_says_where_one_is() {
-        let error = Machine::new().board(Board::Icicle).spawn();
-        let message = format!("{:#}", error.err().unwrap());
-        assert!(
-            message.contains("--dtb") && message.contains("microchip/"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn the_console_of_the_icicle_kit_is_its_second_line() {
-        let lines: Vec<_> = Board::Icicle.serial_lines("stdio").collect();
-        assert_eq!(lines, ["-serial", "null", "-serial", "stdio"]);
     }
 
     #[test]
