@@ -46,6 +46,8 @@ pub struct Capture {
     /// How many bytes came before those that are kept.
     dropped: usize,
     lines: Vec<Line>,
+    /// How many lines have ended.
+    ended: usize,
     /// What the lines take, in bytes.
     taken: usize,
     /// When the line that has no end yet began, and where.
@@ -63,6 +65,7 @@ impl Capture {
             bytes: Vec::new(),
             dropped: 0,
             lines: Vec::new(),
+            ended: 0,
             taken: 0,
             open: None,
             seen: 0,
@@ -95,6 +98,7 @@ impl Capture {
         self.reports.note(&line.text);
         self.taken += cost(&line);
         self.lines.push(line);
+        self.ended += 1;
         if self.taken > self.most {
             // Half of them at a time, so that each line is moved once or twice in all.
             let mut surplus = self.taken - self.most / 2;
@@ -147,6 +151,17 @@ impl Capture {
     /// The lines that have ended, the newest of them.
     pub fn lines(&self) -> &[Line] {
         &self.lines
+    }
+
+    /// How many lines have ended.
+    pub fn ended(&self) -> usize {
+        self.ended
+    }
+
+    /// The lines that ended after the first `count`, as far as they are kept.
+    pub fn lines_since(&self, count: usize) -> &[Line] {
+        let new = self.ended.saturating_sub(count).min(self.lines.len());
+        &self.lines[self.lines.len() - new..]
     }
 
     /// The newest lines, with the last one whether it ended or not, and what the monitor reported.

@@ -7,6 +7,7 @@ use super::reports::Reports;
 use crate::stats::{self, Stats};
 use anyhow::{Context, Result, bail};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -193,6 +194,31 @@ impl Run {
     /// When `limit` passes or the machine ends first; the last lines are in the message.
     pub fn expect(&mut self, text: &str, limit: Duration) -> Result<Duration> {
         self.wait_for(text, limit, |run, looked| run.capture.find(text, looked))
+    }
+
+    /// [`Self::expect`], unless a line comes first after which `text` cannot be expected.
+    ///
+    /// # Errors
+    /// Those of [`Self::expect`], and at once when `is_hopeless` says so of a line that has ended since the call.
+    pub fn expect_unless(
+        &mut self,
+        text: &str,
+        limit: Duration,
+        is_hopeless: impl Fn(&str) -> bool,
+    ) -> Result<Duration> {
+        let looked_at = Cell::new(self.capture.ended());
+        let hopeless = RefCell::new(None);
+        let found = self.wait_for(text, limit, |run, looked| {
+            let mut new = run.capture.lines_since(looked_at.get()).iter();
+            let line = new.find(|line| is_hopeless(&line.text));
+            looked_at.set(run.capture.ended());
+            *hopeless.borrow_mut() = line.map(|line| line.text.clone());
+            line.is_some() || run.capture.find(text, looked)
+        })?;
+        match hopeless.into_inner() {
+            Some(line) => bail!("there will be no {text:?}, for the console says: {line}"),
+            None => Ok(found),
+        }
     }
 
     /// Waits until one VM says `text` on a prefixed console, after what the last call for this VM

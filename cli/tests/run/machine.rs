@@ -126,3 +126,29 @@ fn each_vm_has_its_own_statistics_and_a_guest_cannot_fake_them() {
     assert_eq!(outcome.monitor_error(), None);
     assert!(outcome.success());
 }
+
+#[test]
+fn what_cannot_come_any_more_is_not_waited_for() {
+    let script = Script::new("echo a unit failed; sleep 1000");
+    let mut run = script.machine().spawn().unwrap();
+    let error = run.expect_unless("login: ", SOON, |line| line.contains("failed"));
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("there will be no") && error.contains("a unit failed"),
+        "{error}"
+    );
+    let script =
+        Script::new("echo a unit failed; echo login:; read name; echo a unit failed; sleep 1000");
+    let mut run = script.machine().spawn().unwrap();
+    run.expect("login:", SOON).unwrap();
+    // What came before the call has been judged.
+    let error = run.expect_unless("no", Duration::from_millis(100), |line| {
+        line.contains("failed")
+    });
+    assert!(error.unwrap_err().to_string().contains("within"));
+    run.send("\n").unwrap();
+    assert!(
+        run.expect_unless("no", SOON, |line| line.contains("failed"))
+            .is_err()
+    );
+}
