@@ -4,7 +4,7 @@ use crate::disk::{self, Content, Disk};
 use crate::kernel_file;
 use crate::qemu::{Machine, check_tree};
 use crate::quote::quoted;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bundle::{Console, Description, Source, Vm};
 use std::path::{Path, PathBuf};
 
@@ -62,7 +62,7 @@ impl Guest {
         pack(std::slice::from_ref(self), Console::default())
     }
 
-    /// Packs a bundle into a temporary file, which is removed when the value is dropped.
+    /// Packs a bundle for one run into a temporary file, which is removed when the value is dropped.
     ///
     /// # Errors
     /// As [`Self::pack`], or when there is no room for the file.
@@ -72,7 +72,8 @@ impl Guest {
             .suffix(".bundle")
             .tempfile()
             .context("making a temporary file for the bundle")?;
-        std::fs::write(file.path(), self.pack()?).context("writing the bundle")?;
+        let bundle = pack_for_a_run(std::slice::from_ref(self), Console::default())?;
+        std::fs::write(file.path(), bundle).context("writing the bundle")?;
         Ok(file)
     }
 
@@ -153,6 +154,25 @@ pub fn pack(guests: &[Guest], console: Console) -> Result<Vec<u8>> {
         .map(|file| (file.name.as_str(), file.bytes.as_slice()))
         .collect();
     Ok(bundle::pack(&description, &files)?)
+}
+
+/// As [`pack`], with fresh random bytes behind the bundle ([`bundle::fresh`]): what is made here is for one run, and is
+/// not to be kept.
+///
+/// # Errors
+/// As [`pack`], or when this system gives no random bytes.
+pub fn pack_for_a_run(guests: &[Guest], console: Console) -> Result<Vec<u8>> {
+    let mut bundle = pack(guests, console)?;
+    let mut bytes = [0; bundle::fresh::BYTES];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .context("asking this system for random bytes")?;
+    // Up to 256 bytes come at once (getrandom(2)).
+    ensure!(
+        filled == bytes.len(),
+        "this system gives too few random bytes"
+    );
+    bundle::fresh::append(&mut bundle, &bytes);
+    Ok(bundle)
 }
 
 /// The files of a bundle that is being packed.
@@ -314,6 +334,25 @@ mod tests {
             Some(&b"files"[..])
         );
         assert_eq!(vm.overlay, None);
+    }
+
+    #[test]
+    fn each_run_gets_other_bytes_and_a_packed_bundle_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let kernel = directory.path().join("Image");
+        let mut image = vec![0; 100];
+        image[56..60].copy_from_slice(b"RSC\x05");
+        std::fs::write(&kernel, &image).unwrap();
+        let guests = [Guest::new(&kernel)];
+        let fresh = || {
+            let bytes = pack_for_a_run(&guests, Console::default()).unwrap();
+            bundle::open(&bytes).unwrap();
+            let place = bundle::fresh::find(&bytes).expect("fresh bytes");
+            bytes[place].to_vec()
+        };
+        assert_ne!(fresh(), fresh());
+        let packed = pack(&guests, Console::default()).unwrap();
+        assert_eq!(bundle::fresh::find(&packed), None);
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
         .tempfile()
         .context("making a temporary file for the bundle")?;
     progress::said("packing", || -> Result<_> {
-        let bundle = guest::pack(&setup.guests, console)?;
+        let bundle = guest::pack_for_a_run(&setup.guests, console)?;
         std::fs::write(file.path(), bundle).context("writing the bundle")
     })?;
     let machine = guest::machine(&monitor, file.path())?.disks(images);

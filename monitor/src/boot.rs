@@ -4,6 +4,7 @@ use isa::address::HostPhys;
 
 use super::console::say;
 use super::cpu::Cpu;
+use super::entropy::Entropy;
 use super::window::Image;
 use super::{console, fault, host, layout, run, start, system, window};
 
@@ -50,9 +51,10 @@ extern "C" fn begin(
     }
     fault::use_finisher(&tree);
     let host = host::Host::probe(hart, &tree, translation);
+    let entropy = Entropy::collect(device_tree, &tree);
     let layout =
         layout::plan(&image, device_tree, &tree).unwrap_or_else(|error| fault::stop(&error));
-    start::start(image, &tree, &host, layout)
+    start::start(image, &tree, &host, layout, entropy)
 }
 
 /// The first Rust code on another hart of the host.

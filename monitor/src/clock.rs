@@ -86,6 +86,12 @@ impl Clock {
         self.epoch.is_some()
     }
 
+    /// The time of day in nanoseconds since 1970, where it is known.
+    pub fn now(&self) -> Option<u64> {
+        let now = self.nanoseconds(csr::time());
+        self.epoch.map(|epoch| epoch.wrapping_add(now))
+    }
+
     /// So many ticks of `time` in nanoseconds.
     pub fn nanoseconds(&self, ticks: u64) -> u64 {
         (u128::from(ticks) * SECOND / u128::from(self.timebase)) as u64
@@ -102,8 +108,8 @@ impl Clock {
 
     /// Tells a board's clock the time of day.
     pub fn show(&self, board: &mut Board) {
-        if let Some(epoch) = self.epoch {
-            board.set_time(epoch.wrapping_add(self.nanoseconds(csr::time())));
+        if let Some(now) = self.now() {
+            board.set_time(now);
         }
     }
 }

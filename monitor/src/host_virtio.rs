@@ -39,11 +39,10 @@ pub struct HostDevices {
 
 impl HostDevices {
     /// Finds them. `pieces` is how many pieces of the disk with a number there will be.
-    pub fn probe(tree: &HostTree, pieces: impl Fn(usize) -> usize) -> Self {
+    pub fn probe(tree: &HostTree, mut entropy: Entropy, pieces: impl Fn(usize) -> usize) -> Self {
         let patience = u64::from(tree.timebase_frequency) * PATIENCE;
         let mut disks = Vec::new();
         let mut net = None;
-        let mut entropy = Entropy::new(tree.rng_seed.as_deref());
         for device in &tree.virtio {
             let at = device.registers.base.0;
             let skipped =

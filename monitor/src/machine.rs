@@ -6,11 +6,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::{fmt, ops};
 
 use bundle::{Bundle, Mode as PatchMode, Sum};
-use devices::{Board, BoardConfig, Request, TreeSpec};
+use devices::{Board, BoardConfig, Request, Seeds, TreeSpec};
 use isa::address::{GuestPhys, GuestVirt, HostPhys};
 use isa::csr::{interrupt, sstatus};
 use mmu::{Config, Frame, Options, Pool, Shadow, Table, Window};
@@ -38,6 +38,9 @@ use super::{csr, gate, system};
 const RAM_BASE: GuestPhys = GuestPhys(0x8000_0000);
 const MEGABYTE: u64 = 1 << 20;
 const PAGE: u64 = 4096;
+
+/// Bytes of a guest's `rng-seed`, as QEMU gives.
+const SEED: usize = 32;
 
 /// Mistakes of a guest that are reported.
 const REPORTS: u32 = 16;
@@ -92,7 +95,9 @@ pub struct Machine {
     pub end: Option<End>,
     /// Whether each slow exit is printed.
     pub trace: bool,
+    /// The device tree, and where seeds are filled in for each life of the machine; they are 0 in between.
     tree: Vec<u8>,
+    seeds: Vec<ops::Range<usize>>,
     /// Where the kernel is told that the device tree is.
     tree_at: GuestPhys,
 }
@@ -401,6 +406,7 @@ impl Machine {
             end: None,
             trace: false,
             tree: Vec::new(),
+            seeds: Vec::new(),
             tree_at: RAM_BASE,
         };
         machine.fill_slots(parts, memory)?;
@@ -433,8 +439,8 @@ impl Machine {
             .as_deref()
             .map(|name| self.file(name))
             .transpose()?;
-        let mut seed = [0; 32];
-        let has_seed = parts.devices.entropy.fill(&mut seed);
+        let entropy = &parts.devices.entropy;
+        let has_entropy = entropy.has_entropy();
         let host = parts.host;
         let spec = TreeSpec {
             harts: self.doorbells.len(),
@@ -450,11 +456,16 @@ impl Machine {
             cboz_block_size: host.cboz_block,
             rtc: parts.knows_the_day,
             virtio: self.slots.len(),
-            rng_seed: if has_seed { &seed } else { &[] },
-            kaslr_seed: None,
+            rng_seed: if has_entropy { &[0; SEED] } else { &[] },
+            kaslr_seed: (has_entropy && entropy.places_kernels).then_some(0),
             overlay,
         };
         self.tree = devices::device_tree(&spec).map_err(|error| format!("{error}"))?;
+        let seeds = Seeds::of(&self.tree).map_err(|error| format!("{error}"))?;
+        // An overlay's own stay as they are.
+        let is_empty =
+            |place: &ops::Range<usize>| self.tree[place.clone()].iter().all(|&byte| byte == 0);
+        self.seeds = seeds.places().filter(is_empty).collect();
         Ok(())
     }
 
@@ -464,11 +475,12 @@ impl Machine {
         let kernel = self.file(&name)?;
         let kernel = bundle::kernel::parse(kernel, RAM_BASE.0)
             .map_err(|error| format!("kernel {name}: {error}"))?;
+        let ram_size = self.ram.size;
         let too_small = |what: &str, from: u64, to: u64| {
             format!(
                 "{what} needs guest memory from {from:#x} to {to:#x}, and there is {:#x} to {:#x}; give the guest more (`--memory`)",
                 RAM_BASE.0,
-                RAM_BASE.0 + self.ram.size
+                RAM_BASE.0 + ram_size
             )
         };
         let mut kernel_end = 0;
@@ -495,7 +507,7 @@ impl Machine {
                 ));
             }
         }
-        if self.tree_at.0 < kernel_end || !self.ram.write(self.tree_at, &self.tree) {
+        if self.tree_at.0 < kernel_end || !self.write_tree() {
             return Err(too_small(
                 "the device tree, after the kernel,",
                 kernel_end,
@@ -511,6 +523,19 @@ impl Machine {
         // On the host hart that runs it, and after what it may have left the guest for in its last life.
         self.states[0] = State::StartPending(start);
         Ok(())
+    }
+
+    /// Gives the guest its device tree, with seeds that no other life of a machine has had.
+    fn write_tree(&mut self) -> bool {
+        let entropy = &system::get().devices.entropy;
+        for place in &self.seeds {
+            entropy.fill(&mut self.tree[place.clone()]);
+        }
+        let written = self.ram.write(self.tree_at, &self.tree);
+        for place in &self.seeds {
+            self.tree[place.clone()].fill(0);
+        }
+        written
     }
 
     /// Stops all harts, as before power-on: nothing is pending, and nothing due.

@@ -12,6 +12,7 @@ use super::clock::Clock;
 use super::console::{self, say};
 use super::cpu::Cpu;
 use super::doorbell::Doorbell;
+use super::entropy::Entropy;
 use super::host::Host;
 use super::host_virtio::HostDevices;
 use super::layout::Layout;
@@ -27,14 +28,21 @@ use super::{boot, fault, heap, run, system};
 const UNPLANNED: u64 = 8;
 
 /// Opens the bundle, makes the machines that it describes, and runs them for good.
-pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout) -> ! {
+pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout, entropy: Entropy) -> ! {
     let bundle = bundle::open(layout.bundle).unwrap_or_else(|error| fault::stop(&error));
     let bundle: &'static Bundle = Box::leak(Box::new(bundle));
     let described = &bundle.description().vms;
     let mut cpus = host_harts(tree, host, described);
     let window = window::map(&image, layout.memory_end);
     let clock = Clock::new(tree);
-    let devices = HostDevices::probe(tree, |disk| pieces(described, disk));
+    entropy.stir(clock.now().unwrap_or(0));
+    let devices = HostDevices::probe(tree, entropy, |disk| pieces(described, disk));
+    if !devices.entropy.has_entropy() {
+        say!(
+            "no random bytes for guests: they get no rng-seed, and Linux is slow until it has collected some; give the host \
+             an entropy device (`-device virtio-rng-device`) or an rng-seed in its device tree, or put fresh bytes behind the bundle"
+        );
+    }
     let network = Network::new(described).unwrap_or_else(|error| fault::stop(&error));
     let parts = Parts {
         host,

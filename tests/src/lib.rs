@@ -28,6 +28,7 @@ pub mod oracle;
 pub mod programs;
 pub mod repository;
 pub mod runner;
+pub mod seeds;
 pub mod transcript;
 pub mod uplink;
 pub mod vms;

@@ -28,7 +28,7 @@ const CTRL_T: char = '\x14';
 /// What costs time of this machine is measured alone.
 static OTHERS: RwLock<()> = RwLock::new(());
 /// A statement, and what tells whether it is so.
-type Statement = (&'static str, fn() -> Result<()>);
+pub(crate) type Statement = (&'static str, fn() -> Result<()>);
 
 /// All trials.
 pub fn trials() -> Vec<Trial> {

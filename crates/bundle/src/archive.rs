@@ -118,6 +118,16 @@ fn check_seal(bytes: &[u8]) -> Result<usize, Error> {
     Ok(size)
 }
 
+/// The length that a bundle's seal states, of what may be one; nothing else of it is checked.
+pub(crate) fn stated_size(bytes: &[u8]) -> Option<usize> {
+    let seal = bytes.get(512..BODY)?;
+    let length = seal.get(16..24)?.try_into().ok()?;
+    let is_sealed = seal.starts_with(MAGIC);
+    is_sealed
+        .then(|| u64::from_le_bytes(length).try_into().ok())
+        .flatten()
+}
+
 impl<'a> Bundle<'a> {
     /// What the VMs are.
     pub fn description(&self) -> &Description {

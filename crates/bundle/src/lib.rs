@@ -9,8 +9,8 @@
 //! | 512..1024 | that member: magic, format, CRC-32 and length of the whole, see [`archive`] |
 //! | 1024.. | `description.json`, then the files, then two blocks of zeroes |
 //!
-//! Firmware may round an initrd up to whole pages, so [`open`] takes trailing bytes and
-//! [`Bundle::size`] says where the bundle ends.
+//! Firmware may round an initrd up to whole pages, and [`fresh`] random bytes may follow, so [`open`] takes
+//! trailing bytes and [`Bundle::size`] says where the bundle ends.
 //!
 //! [`kernel`] reads what a guest boots: a Linux `Image` or an ELF executable.
 
@@ -25,6 +25,7 @@ pub mod archive;
 pub mod console;
 pub mod description;
 pub mod error;
+pub mod fresh;
 pub mod kernel;
 pub mod mac;
 pub mod recognise;

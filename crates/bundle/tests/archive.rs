@@ -1,6 +1,6 @@
 //! Bundles: what was packed comes back, and each defect has its own line.
 
-use bundle::{Console, Description, Error, Mode, Sum, Vm, open, pack};
+use bundle::{Console, Description, Error, Mode, Sum, Vm, fresh, open, pack};
 use proptest::prelude::*;
 
 fn vm() -> Vm {
@@ -213,6 +213,36 @@ proptest! {
         bytes[524..528].copy_from_slice(&checksum.to_le_bytes());
         if let Ok(bundle) = open(&bytes) {
             prop_assert!(bundle.file(&bundle.description().vms[0].kernel).is_some());
+        }
+    }
+}
+
+#[test]
+fn a_bundle_has_no_fresh_bytes_until_some_are_put_behind_it() {
+    let mut bytes = packed();
+    let size = bytes.len();
+    assert_eq!(fresh::find(&bytes), None);
+    fresh::append(&mut bytes, &[9; fresh::BYTES]);
+    let place = fresh::find(&bytes).expect("the bytes behind it");
+    assert_eq!(bytes[place], [9; fresh::BYTES]);
+    assert_eq!(open(&bytes).unwrap().size(), size);
+    // Firmware rounds up.
+    bytes.resize(bytes.len().next_multiple_of(4096), 0);
+    assert_eq!(fresh::find(&bytes), Some(size + 8..size + fresh::SIZE));
+    assert_eq!(fresh::find(&bytes[..size + fresh::SIZE - 1]), None);
+    bytes[size] = 0;
+    assert_eq!(fresh::find(&bytes), None);
+}
+
+proptest! {
+    #[test]
+    fn whatever_lies_there_is_looked_at_within_its_bounds(mut bytes in prop::collection::vec(any::<u8>(), 0..2048), length in any::<u64>()) {
+        if let Some(seal) = bytes.get_mut(512..536) {
+            seal[..8].copy_from_slice(bundle::archive::MAGIC);
+            seal[16..24].copy_from_slice(&length.to_le_bytes());
+        }
+        if let Some(place) = fresh::find(&bytes) {
+            prop_assert!(place.end <= bytes.len());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The host's device tree, as far as the monitor needs it.
 
-mod blob;
+pub(crate) mod blob;
 mod error;
 mod plic;
 mod read;
@@ -118,8 +118,6 @@ pub struct HostTree {
     pub rtc: Option<HostRange>,
     /// The registers of SiFive's test finisher, which simulators have: see [`crate::syscon`].
     pub finisher: Option<HostRange>,
-    /// `/chosen/rng-seed`: entropy from the boot loader.
-    pub rng_seed: Option<Vec<u8>>,
 }
 
 /// Reads a flattened device tree. Bytes of `fdt` past the size in its header are not looked at.

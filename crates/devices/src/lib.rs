@@ -17,6 +17,7 @@ pub mod host_tree;
 pub mod layout;
 pub mod plic;
 pub mod rtc;
+pub mod seeds;
 pub mod syscon;
 pub mod uart;
 
@@ -24,3 +25,4 @@ pub use board::{Board, BoardConfig, NoDevice, Request};
 pub use device_tree::{TreeSpec, device_tree};
 pub use guest_isa::{GuestIsa, guest_isa};
 pub use host_tree::{HostTree, TreeError};
+pub use seeds::Seeds;

@@ -1,5 +1,6 @@
 //! The host's tree, read from what QEMU and others give.
 
+use devices::Seeds;
 use devices::host_tree::{
     HostRange, HostTree, HostUart, HostVirtio, PlicContext, Reserved, TreeError, UartModel, read,
 };
@@ -49,7 +50,6 @@ fn qemu_with_one_hart_is_read() {
     assert_eq!(tree.reserved, []);
     assert_eq!(tree.initrd, None);
     assert_eq!(tree.timebase_frequency, 10_000_000);
-    assert_eq!(tree.rng_seed.map(|seed| seed.len()), Some(32));
     let [hart] = &tree.harts[..] else {
         panic!("{} harts", tree.harts.len())
     };
@@ -513,4 +513,16 @@ proptest! {
         }
         let _ = read(&blob).map_err(|error| error.to_string());
     }
+}
+
+#[test]
+fn seeds_are_found_where_they_are() {
+    let seeds = Seeds::of(ONE_HART).expect("QEMU's tree");
+    let rng = seeds.rng.clone().expect("an rng-seed");
+    assert_eq!((rng.len(), seeds.kaslr), (32, None));
+    let mut tree = ONE_HART.to_vec();
+    tree[rng.clone()].fill(0);
+    assert_ne!(tree, ONE_HART);
+    assert_eq!(Seeds::of(&tree).unwrap().rng, Some(rng));
+    assert!(Seeds::of(b"no tree").is_err());
 }

@@ -53,9 +53,6 @@ pub(super) fn read(tree: &Blob<'_>) -> Result<HostTree, TreeError> {
         virtio: virtio::read(tree, uart_node)?,
         rtc: device(tree, &["google,goldfish-rtc"])?,
         finisher: device(tree, &["sifive,test0"])?,
-        rng_seed: chosen
-            .and_then(|node| tree.property(node, "rng-seed"))
-            .map(ToOwned::to_owned),
     })
 }
 
