@@ -5,6 +5,7 @@ use isa::address::HostPhys;
 use super::console::say;
 use super::cpu::Cpu;
 use super::entropy::Entropy;
+use super::gate::{Attempt, attempt};
 use super::window::Image;
 use super::{console, fault, host, layout, run, start, system, window};
 
@@ -50,6 +51,12 @@ extern "C" fn begin(
         console::use_uart(uart);
     }
     fault::use_finisher(&tree);
+    if attempt(Attempt::Time).is_none() {
+        fault::stop(
+            &"S-mode cannot read `time` here: the processor has no Zicntr, or the firmware keeps it (mcounteren.TM); \
+              use a processor with Zicntr, or firmware that lets S-mode read it",
+        );
+    }
     let host = host::Host::probe(hart, &tree, translation);
     let entropy = Entropy::collect(device_tree, &tree);
     let layout =
@@ -60,6 +67,15 @@ extern "C" fn begin(
 /// The first Rust code on another hart of the host.
 extern "C" fn begin_other(cpu: &'static Cpu) -> ! {
     use_cpu(cpu);
+    if attempt(Attempt::Time).is_none() {
+        say!(
+            "hart {} of the host cannot read `time` in S-mode; guests run on the others",
+            cpu.hart
+        );
+        loop {
+            attempt(Attempt::Wait);
+        }
+    }
     cpu.start();
     run::run(cpu)
 }

@@ -60,13 +60,13 @@ pub fn fence_i() {
     unsafe { core::arch::asm!("fence.i", options(nostack)) };
 }
 
-/// Waits until an interrupt that `sie` enables is pending.
+/// Waits until an interrupt that `sie` enables is pending. Where firmware denies that, it traps.
 pub fn wait_for_interrupt() {
-    // SAFETY: interrupts are off in S-mode: `wfi` resumes without trapping.
+    // SAFETY: interrupts are off in S-mode: `wfi` resumes without an interrupt.
     unsafe { core::arch::asm!("wfi", options(nomem, nostack)) };
 }
 
-/// The hardware's `time`, in timebase ticks.
+/// The hardware's `time`, in timebase ticks. Reports of faults go without.
 pub fn time() -> u64 {
     read!("time")
 }

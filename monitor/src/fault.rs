@@ -10,6 +10,7 @@ use isa::address::HostPhys;
 
 use super::console::{self, say};
 use super::cpu::Cpu;
+use super::gate::{Attempt, attempt};
 use super::system::{self, System};
 use super::{boot, csr, gate, heap, run, window};
 
@@ -44,8 +45,8 @@ pub fn power_off(success: bool) -> ! {
         // SAFETY: the host's device tree says that the finisher's register is here.
         unsafe { register.write_volatile(syscon::FAIL | EXIT_CODE << 16) };
         // The simulator ends a moment later; firmware would tell it another status until then.
-        let start = csr::time();
-        while csr::time() - start < END_TICKS {
+        let mut patience = Patience::new(END_TICKS);
+        while !patience.is_over() {
             core::hint::spin_loop();
         }
     }
@@ -59,10 +60,12 @@ pub fn power_off(success: bool) -> ! {
     }
     loop {
         // SAFETY: a firmware without the system reset extension has the legacy call; one that has neither
-        // answers with an error in `a0`. Nothing is left to be done but to wait.
+        // answers with an error in `a0`.
         unsafe {
-            core::arch::asm!("ecall", "wfi", in("a7") SHUTDOWN, lateout("a0") _, lateout("a1") _);
+            core::arch::asm!("ecall", in("a7") SHUTDOWN, lateout("a0") _, lateout("a1") _);
         }
+        // Nothing is left to be done but to wait, where firmware lets S-mode.
+        attempt(Attempt::Wait);
     }
 }
 
@@ -71,6 +74,32 @@ const EXIT_CODE: u32 = 1;
 
 /// How long the simulator is given to end, in ticks of `time`: a second on QEMU.
 const END_TICKS: u64 = 10_000_000;
+
+/// How long something is waited for. A fault is reported on hosts that cannot read `time`, too.
+struct Patience {
+    /// The last tick, if the host has any.
+    end: Option<u64>,
+    /// How many looks more there are, if it has not.
+    looks: u64,
+}
+
+impl Patience {
+    /// For so many ticks of `time`.
+    fn new(ticks: u64) -> Self {
+        const LOOKS: u64 = 1 << 22;
+        let end = attempt(Attempt::Time).map(|now| now.saturating_add(ticks));
+        Self { end, looks: LOOKS }
+    }
+
+    /// Whether it has come to its end.
+    fn is_over(&mut self) -> bool {
+        if let Some(end) = self.end {
+            return attempt(Attempt::Time).is_none_or(|now| now > end);
+        }
+        self.looks = self.looks.saturating_sub(1);
+        self.looks == 0
+    }
+}
 
 /// A number for the firmware's system reset call.
 struct RawType(u32);
@@ -118,7 +147,12 @@ fn panic(info: &PanicInfo) -> ! {
         report(cpu, system);
     }
     match work {
-        Some((cpu, system)) if is_whole && cpu.current().is_some() => bury(cpu, system),
+        // Who cannot read `time` any more cannot go on with the others either.
+        Some((cpu, system))
+            if is_whole && cpu.current().is_some() && attempt(Attempt::Time).is_some() =>
+        {
+            bury(cpu, system)
+        }
         _ => {
             say!("error: the monitor has a bug and stops; please report these lines");
             power_off(false)
@@ -134,12 +168,12 @@ const MOST_FAULTS: usize = 16;
 const PATIENCE: u64 = 2;
 
 fn leaf_locks_are_free(system: &System) -> bool {
-    let end = csr::time().saturating_add(PATIENCE * system.clock.timebase);
-    let is_free = |lock: &dyn Fn() -> bool| loop {
+    let mut patience = Patience::new(PATIENCE * system.clock.timebase);
+    let mut is_free = |lock: &dyn Fn() -> bool| loop {
         if lock() {
             return true;
         }
-        if csr::time() > end {
+        if patience.is_over() {
             return false;
         }
     };

@@ -510,6 +510,10 @@ try_time:
 try_instret:
   csrr a0, instret
   ret
+.globl try_wfi
+try_wfi:
+  wfi
+  ret
 .globl try_th_sxstatus
 try_th_sxstatus:
   csrr a0, 0x5c0

@@ -68,6 +68,7 @@ unsafe extern "C" {
     fn try_cycle(_: u64) -> u64;
     fn try_time(_: u64) -> u64;
     fn try_instret(_: u64) -> u64;
+    fn try_wfi(_: u64) -> u64;
     fn try_th_sxstatus(_: u64) -> u64;
     fn try_flush_block(at: u64) -> u64;
     fn try_thead_flush_line(at: u64) -> u64;
@@ -163,6 +164,8 @@ pub enum Attempt {
     Time,
     /// Reads `instret`.
     Instret,
+    /// Waits for an interrupt.
+    Wait,
     /// Reads `th.sxstatus`.
     ThSxstatus,
     /// Writes the cache block at an address in the direct map back to memory.
@@ -180,6 +183,7 @@ pub fn attempt(what: Attempt) -> Option<u64> {
         Attempt::Cycle => (try_cycle, 0),
         Attempt::Time => (try_time, 0),
         Attempt::Instret => (try_instret, 0),
+        Attempt::Wait => (try_wfi, 0),
         Attempt::ThSxstatus => (try_th_sxstatus, 0),
         Attempt::FlushBlock(at) => (try_flush_block, at),
         Attempt::TheadFlushLine(at) => (try_thead_flush_line, at),
