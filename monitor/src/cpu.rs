@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use isa::csr::interrupt;
 
-use super::{console, csr, system, window};
+use super::{console, csr, system, wfi, window};
 
 /// Bytes of a host hart's stack, and of the one that faults are reported on.
 const STACK: usize = 64 << 10;
@@ -216,7 +216,7 @@ impl Cpu {
         console::flush();
         self.set_timer();
         if !self.must_choose() && !system::get().has_commands() && Self::pending() == 0 {
-            csr::wait_for_interrupt();
+            wfi::wait();
         }
         self.serve_interrupts();
     }

@@ -22,6 +22,8 @@ pub const LOOK: u64 = 1 << 18;
 pub const ALARM: u64 = 1 << 19;
 /// With [`FENCE_I`]: another hart of the guest has sent it, not the monitor.
 pub const SENT: u64 = 1 << 20;
+/// What VU may do is to be given to the hardware again.
+pub const GRANT: u64 = 1 << 21;
 /// The bits below are interrupts that become pending, as in `sip`.
 const INTERRUPTS: u64 = 0xffff;
 

@@ -16,7 +16,7 @@ use vcpu::{Effect, Mode, Trap};
 use super::clock::Hardware;
 use super::console::say;
 use super::csr;
-use super::doorbell::{ALARM, FENCE_I, FLUSH, LOOK, SENT};
+use super::doorbell::{ALARM, FENCE_I, FLUSH, GRANT, LOOK, SENT};
 use super::machine::Machine;
 use super::trace::ExitRecord;
 use super::virtual_hart::{State, Vcpu};
@@ -71,6 +71,9 @@ impl Machine {
         }
         if requests & FENCE_I != 0 {
             csr::fence_i();
+        }
+        if requests & GRANT != 0 {
+            self.grant(vcpu);
         }
         if requests & SENT != 0 {
             vcpu.events.count(Event::FenceIReceived);
@@ -259,8 +262,11 @@ impl Machine {
             self.emulate(vcpu, &instruction, word);
             self.statistics.cache_blocks += 1;
         } else if self.emulate(vcpu, &instruction, word) {
-            self.statistics.trapped(Kind::of(&instruction));
-            if self.patches {
+            let kind = Kind::of(&instruction);
+            self.statistics.trapped(kind);
+            // A routine would give VS what the guest grants VU.
+            let is_early = kind == Kind::Senvcfg && !self.user_runs;
+            if self.patches && !is_early {
                 self.patch(vcpu, at, &instruction, word);
             }
         }

@@ -10,7 +10,7 @@ use vcpu::Features;
 
 use super::boot::Translation;
 use super::gate::{Attempt, attempt};
-use super::{csr, window};
+use super::{csr, wfi, window};
 
 /// The host, as far as guests feel it.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Host {
     pub timebase: u32,
     /// Whether the vendor is T-Head, whose kernels use CSRs and instructions of their own.
     pub is_thead: bool,
+    /// Whether `wfi` traps in U-mode.
+    pub wfi_traps: bool,
     /// Bytes of a block of `cbo.clean` and the like.
     pub cbom_block: Option<u32>,
     /// Bytes of a block of `cbo.zero`.
@@ -97,6 +99,7 @@ impl Host {
             asid_bits: translation.max_asid.count_ones(),
             timebase: tree.timebase_frequency,
             is_thead: sbi_rt::get_mvendorid() == T_HEAD,
+            wfi_traps: wfi::probe(tree.timebase_frequency),
             cbom_block: described.and_then(|described| described.cbom_block_size),
             cboz_block: described.and_then(|described| described.cboz_block_size),
             isa,

@@ -12,7 +12,7 @@ use core::{fmt, ops};
 use bundle::{Bundle, Mode as PatchMode, Sum};
 use devices::{Board, BoardConfig, Request, Seeds, TreeSpec};
 use isa::address::{GuestPhys, GuestVirt, HostPhys};
-use isa::csr::{interrupt, sstatus};
+use isa::csr::{interrupt, senvcfg, sstatus};
 use mmu::{Config, Frame, Options, Pool, Shadow, Table, Window};
 use patch::pages::Pages;
 use patch::{Maker, Patcher};
@@ -21,7 +21,7 @@ use vcpu::{Features, Hart};
 use virtio::file_disk::{GRANULE, Granule};
 
 use super::console::{self, say};
-use super::doorbell::Doorbell;
+use super::doorbell::{Doorbell, GRANT};
 use super::guest_memory::{Copies, GuestRam, RoutineMemory};
 use super::host::Host;
 use super::host_virtio::HostDevices;
@@ -63,6 +63,10 @@ pub struct Machine {
     pub patcher: RefCell<MachinePatcher>,
     /// Whether instructions that trap are patched.
     pub patches: bool,
+    /// Whether code is looked at before VS executes it, because `wfi` does not trap.
+    pub looks_at_code: bool,
+    /// Whether code has run in VU. Until then `senvcfg` withholds nothing from VS.
+    pub user_runs: bool,
     pub shadow: Shadow,
     /// One for each virtual hart; so are the following.
     pub doorbells: &'static [Doorbell],
@@ -114,27 +118,47 @@ pub enum End {
 }
 
 /// What the shadow must know of frames.
-pub struct Frames<'a>(pub &'a RefCell<MachinePatcher>);
+pub struct Frames<'a> {
+    pub patcher: &'a RefCell<MachinePatcher>,
+    /// Whether code is looked at before VS executes it.
+    pub looks_at_code: bool,
+}
 
 impl mmu::Frames for Frames<'_> {
     fn frame(&self, gpa: GuestPhys) -> Frame {
-        match self.0.borrow().pages().copy(gpa) {
+        let patcher = self.patcher.borrow();
+        match patcher.pages().copy(gpa) {
             Some(copy) => Frame::Patched { copy },
+            None if patcher.pages().is_seen(gpa) => Frame::Protected,
             None => Frame::Plain,
         }
     }
 
     fn uniform(&self, gpa: GuestPhys, size: u64) -> bool {
-        self.0.borrow().pages().unpatched(gpa, size)
+        self.patcher.borrow().pages().unpatched(gpa, size)
+    }
+
+    fn executes_plain(&self, gpa: GuestPhys, size: u64) -> bool {
+        !self.looks_at_code || size == PAGE && self.patcher.borrow().pages().is_open(gpa)
     }
 
     fn mapped_writable(&self, gpa: GuestPhys, size: u64) {
-        self.0.borrow_mut().pages_mut().set_writable(gpa, size);
+        self.patcher
+            .borrow_mut()
+            .pages_mut()
+            .set_writable(gpa, size);
     }
 
     fn mapped_copy(&self, gpa: GuestPhys, va: GuestVirt) {
-        self.0.borrow_mut().pages_mut().note_mapping(gpa, va);
+        self.patcher.borrow_mut().pages_mut().note_mapping(gpa, va);
     }
+}
+
+/// The `senvcfg` with which the hardware's U-mode may do all to cache blocks that a host with these bits has,
+/// as VS may. `cbo.inval` writes back first: what the block has may be the monitor's.
+fn all_cache_blocks(offered: u64) -> u64 {
+    const FLUSH: u64 = 1 << senvcfg::CBIE.trailing_zeros();
+    offered & (senvcfg::CBCFE | senvcfg::CBZE | FLUSH)
 }
 
 /// Memory for machines, given out from the start of what is free.
@@ -375,6 +399,8 @@ impl Machine {
         let mut machine = Self {
             number,
             patches: description.mode != PatchMode::Trap,
+            looks_at_code: !host.wfi_traps,
+            user_runs: false,
             strict_sum: description.sum == Sum::Strict,
             description,
             bundle: parts.bundle,
@@ -515,6 +541,7 @@ impl Machine {
             ));
         }
         self.types_to_uart = true;
+        self.user_runs = false;
         self.update_clock();
         let start = Start {
             address: GuestPhys(kernel.entry),
@@ -577,13 +604,27 @@ impl Machine {
         } else {
             0
         };
+        let environment = if self.user_runs {
+            hart.senvcfg
+        } else {
+            all_cache_blocks(self.features.senvcfg)
+        };
         // SAFETY: what VU may read and do is the guest's choice; VS is served by the emulator where
         // these deny it something.
         unsafe {
             csr::write!("scounteren", hart.scounteren & !withheld);
             if self.features.senvcfg != 0 {
-                csr::write!("0x10a", hart.senvcfg);
+                csr::write!("0x10a", environment);
             }
+        }
+    }
+
+    /// Code is about to run in VU, on whatever hart: from now on the hardware's `senvcfg` is what the
+    /// guest grants it.
+    pub fn let_user_run(&mut self, vcpu: &mut Vcpu) {
+        if !core::mem::replace(&mut self.user_runs, true) {
+            self.grant(vcpu);
+            self.summon(vcpu.index, |_| true, GRANT);
         }
     }
 

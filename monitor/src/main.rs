@@ -51,6 +51,7 @@ mod monitor {
     mod uart;
     mod virtual_hart;
     mod vm;
+    mod wfi;
     mod window;
 }
 

@@ -18,8 +18,15 @@ impl Machine {
     /// A page fault of the hardware.
     pub fn page_fault(&mut self, vcpu: &mut Vcpu, kind: AccessKind, at: GuestVirt) {
         let access = self.access(vcpu, kind);
+        if access.user {
+            // Nothing is mapped for VU before its first fetch has faulted.
+            self.let_user_run(vcpu);
+        }
         loop {
             let satp = Satp(vcpu.block.hart.satp);
+            if self.looks_at_code && kind == AccessKind::Fetch && !access.user {
+                self.look_at_code(vcpu, at);
+            }
             // Other harts' fences wait from here on until the fill is over.
             self.filling.store(1, Ordering::SeqCst);
             fence(Ordering::SeqCst);
@@ -45,6 +52,9 @@ impl Machine {
                 }
                 Ok(Filled::WriteProtected) => {
                     self.statistics.hidden_writes += 1;
+                    if self.looks_at_code {
+                        self.open_own(vcpu, translation.address);
+                    }
                     self.drop_copy(vcpu, translation.address);
                     continue;
                 }
@@ -94,19 +104,26 @@ impl Machine {
         translation: &Translation,
         access: Access,
     ) -> Result<Filled, FillError> {
-        let (memory, frames) = (&self.ram, &Frames(&self.patcher));
+        let looks_at_code = self.looks_at_code;
         let hart = vcpu.index;
+        let frames = Frames {
+            patcher: &self.patcher,
+            looks_at_code,
+        };
         let filled = self
             .shadow
-            .fill(memory, frames, hart, at, translation, access)?;
+            .fill(&self.ram, &frames, hart, at, translation, access)?;
         if let Filled::Installed(dropped) = filled {
             self.statistics.fills += 1;
             vcpu.events.count(Event::ShadowFill);
             vcpu.user_pages |= translation.pte.is_user();
             self.apply(vcpu, dropped);
-            let (memory, frames) = (&self.ram, &Frames(&self.patcher));
+            let frames = Frames {
+                patcher: &self.patcher,
+                looks_at_code,
+            };
             self.shadow
-                .fill_around(memory, frames, hart, at, translation, access);
+                .fill_around(&self.ram, &frames, hart, at, translation, access);
             self.offer_context(vcpu);
         }
         Ok(filled)

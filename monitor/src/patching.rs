@@ -97,13 +97,92 @@ impl Machine {
         self.patcher.borrow_mut().recycle();
     }
 
+    /// Where code is looked at: an instruction stores to the frame at `address`. One that lies there itself
+    /// could never do that, for the frame is either executed or written. So it is not looked at any more.
+    pub fn open_own(&mut self, vcpu: &Vcpu, address: GuestPhys) {
+        let access = self.access(vcpu, AccessKind::Fetch);
+        let satp = Satp(vcpu.block.hart.satp);
+        let pc = vcpu.block.hart.pc;
+        let is_own = [pc, pc.wrapping_add(2)].into_iter().any(|at| {
+            let walked = walk_with(&self.ram, self.walk_options, satp, GuestVirt(at), access);
+            walked.is_ok_and(|translation| translation.address.page() == address.page())
+        });
+        if is_own && !access.user {
+            self.patcher.borrow_mut().pages_mut().open(address);
+        }
+    }
+
+    /// Where `wfi` does not trap: looks through the frame that VS is about to execute at `at`, and patches
+    /// each `wfi` in it. Until the frame is written VS may execute it then.
+    pub fn look_at_code(&mut self, vcpu: &mut Vcpu, at: GuestVirt) {
+        const WFI: u32 = 0x1050_0073;
+        let access = Access {
+            kind: AccessKind::Fetch,
+            user: false,
+            sum: false,
+            mxr: false,
+        };
+        let satp = Satp(vcpu.block.hart.satp);
+        let Ok(translation) = walk_with(&self.ram, self.walk_options, satp, at, access) else {
+            // The walk that comes next says why.
+            return;
+        };
+        let frame = translation.address.page();
+        let is_known = |machine: &Self| {
+            let patcher = machine.patcher.borrow();
+            let pages = patcher.pages();
+            pages.copy(frame).is_some() || pages.is_seen(frame) || pages.is_open(frame)
+        };
+        if !self.ram.contains(frame, PAGE_SIZE) || is_known(self) {
+            return;
+        }
+        if self.patcher.borrow().pages().is_writable(frame) {
+            self.protect_all(vcpu);
+        }
+        // What other harts change from here on, they fault at.
+        let mut offset = 0;
+        while offset <= PAGE_SIZE - 4 {
+            if self.ram.bytes(frame.add(offset)).map(u32::from_le_bytes) != Some(WFI) {
+                offset += 2;
+                continue;
+            }
+            let stop_others = || self.summon(vcpu.index, |_| true, FENCE_I);
+            let mut patcher = self.patcher.borrow_mut();
+            patcher.pages_mut().forgive(frame);
+            let placed = patcher.place(frame.add(offset), &Instruction::Wfi, WFI, stop_others);
+            drop(patcher);
+            match placed {
+                Ok(_) => offset += 2,
+                // From the start: other patches of the frame are gone.
+                Err(patch::patcher::Full) => {
+                    self.recycle(vcpu);
+                    offset = 0;
+                }
+            }
+        }
+        csr::fence_i();
+        if !is_known(self) {
+            self.patcher.borrow_mut().pages_mut().set_seen(frame, true);
+        }
+    }
+
     /// Drops the patched copy of the frame that holds `address`, if there is one.
     pub fn drop_copy(&mut self, vcpu: &mut Vcpu, address: GuestPhys) {
+        if self.patcher.borrow().pages().is_seen(address) {
+            self.protect_all(vcpu);
+            self.patcher
+                .borrow_mut()
+                .pages_mut()
+                .set_seen(address, false);
+            return;
+        }
         if self.patcher.borrow().pages().copy(address).is_none() {
             return;
         }
         let mappings = self.patcher.borrow_mut().pages_mut().take_mappings(address);
         match mappings {
+            // The original is still executed where it was before it had a copy.
+            _ if self.looks_at_code => self.protect_all(vcpu),
             Mappings::At(mappings) => {
                 let dropped = mappings
                     .into_iter()

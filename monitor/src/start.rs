@@ -34,6 +34,11 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout, entropy
     let described = &bundle.description().vms;
     let mut cpus = host_harts(tree, host, described);
     let window = window::map(&image, layout.memory_end);
+    if !host.wfi_traps {
+        say!(
+            "`wfi` does not trap in U-mode here: pages of guests' kernels are searched for it before they are executed"
+        );
+    }
     let clock = Clock::new(tree);
     entropy.stir(clock.now().unwrap_or(0));
     let devices = HostDevices::probe(tree, entropy, |disk| pieces(described, disk));

@@ -17,7 +17,7 @@ const MIB: u64 = 1 << 20;
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// Where QEMU loads the monitor.
-const LOADED: u64 = 0x8020_0000;
+pub const LOADED: u64 = 0x8020_0000;
 /// Where its gigabyte is mapped.
 const WINDOW: u64 = 0xffff_ffc0_0000_0000;
 /// Exits of guests before the fault.
@@ -102,7 +102,7 @@ fn one_machine_alone(target: impl Fn() -> Result<u64>, says: &[&str]) -> Result<
 }
 
 /// Where a function of the running monitor is.
-fn address_of(function: &str) -> Result<u64> {
+pub fn address_of(function: &str) -> Result<u64> {
     let program = xtask::paths::target("monitor")?
         .join(xtask::build::TARGET)
         .join("release/monitor");

@@ -24,6 +24,7 @@ pub mod kernels;
 pub mod kill;
 pub mod linux;
 pub mod linux_vms;
+pub mod odd_hosts;
 pub mod oracle;
 pub mod programs;
 pub mod repository;

@@ -31,6 +31,12 @@ pub trait Frames {
     fn frame(&self, gpa: GuestPhys) -> Frame;
     /// Whether each frame of the `size` bytes from `gpa` is [`Frame::Plain`].
     fn uniform(&self, gpa: GuestPhys, size: u64) -> bool;
+    /// Whether VS may execute these frames when they are [`Frame::Plain`]. Where code is looked at before
+    /// it is executed, it may not: a frame that was looked at is something else.
+    fn executes_plain(&self, gpa: GuestPhys, size: u64) -> bool {
+        let _ = (gpa, size);
+        true
+    }
     /// A writable leaf for these frames has been installed.
     fn mapped_writable(&self, gpa: GuestPhys, size: u64);
     /// The copy of the frame of `gpa` has been mapped at `va`, in the shadow's current context of
@@ -233,6 +239,10 @@ impl Shadow {
         wanted: Rights,
         view: View,
     ) -> Result<(Leaf, Rights), FillError> {
+        let plain = |gpa, size| Rights {
+            execute: wanted.execute && (view == View::Vu || frames.executes_plain(gpa, size)),
+            ..wanted
+        };
         // A user page that is global, which no kernel has, stays with its context for the sake of
         // `drop_user`.
         let shared = translation.global && !translation.pte.is_user();
@@ -261,7 +271,7 @@ impl Shadow {
             if let Some(host) = memory.host_span(gpa, bytes)
                 && frames.uniform(gpa, bytes)
             {
-                return Ok(leaf(level, host, wanted, false));
+                return Ok(leaf(level, host, plain(gpa, bytes), false));
             }
         }
         let gpa = translation.address.page();
@@ -273,7 +283,7 @@ impl Shadow {
             ..wanted
         };
         Ok(match frames.frame(gpa) {
-            Frame::Plain => leaf(0, original, wanted, false),
+            Frame::Plain => leaf(0, original, plain(gpa, size(0)), false),
             Frame::Patched { copy } if view == View::Vs && wanted.execute => {
                 let only_execute = Rights {
                     read: false,

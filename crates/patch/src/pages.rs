@@ -71,6 +71,10 @@ impl Bits {
         self.0[frame / 64] |= 1 << (frame % 64);
     }
 
+    fn count(&self) -> u16 {
+        self.0.iter().map(|word| word.count_ones() as u16).sum()
+    }
+
     fn remove(&mut self, frame: usize) {
         self.0[frame / 64] &= !(1 << (frame % 64));
     }
@@ -81,8 +85,12 @@ impl Bits {
 struct Region {
     /// Frames that have a copy.
     patched: Bits,
-    /// How many those are.
-    copies: u16,
+    /// Frames that have none, and that VS may execute as they are once they were looked at.
+    seen: Bits,
+    /// Frames that VS may execute and write at once, whatever they hold.
+    open: Bits,
+    /// How many of the three kinds there are; a frame that is of two counts twice.
+    special: u16,
     /// Frames that may be mapped writable somewhere.
     writable: Bits,
 }
@@ -136,17 +144,20 @@ impl Pages {
         self.pages.get(&address.frame_number())?.copy
     }
 
-    /// Whether no frame in the range has a copy.
+    /// Whether no frame in the range has a copy or [was looked at](Self::is_seen).
     pub fn unpatched(&self, start: GuestPhys, size: u64) -> bool {
         let mut frames = self.frames(start, size);
         while !frames.is_empty() {
             let (region, frame) = (frames.start / REGION, frames.start % REGION);
             let whole = frame == 0 && frames.len() >= REGION;
             let region = &self.regions[region];
-            if whole && region.copies != 0 || !whole && region.patched.contains(frame) {
+            let special = [&region.patched, &region.seen, &region.open]
+                .iter()
+                .any(|bits| bits.contains(frame));
+            if whole && region.special != 0 || !whole && special {
                 return false;
             }
-            frames.start += if whole || region.copies == 0 {
+            frames.start += if whole || region.special == 0 {
                 REGION - frame
             } else {
                 1
@@ -197,11 +208,55 @@ impl Pages {
         let region = &mut self.regions[region];
         if patched {
             region.patched.insert(frame);
-            region.copies += 1;
+            region.special += 1;
         } else {
             region.patched.remove(frame);
-            region.copies -= 1;
+            region.special -= 1;
         }
+    }
+
+    /// Whether the frame has no copy, was looked at before VS executed it, and may not be written unseen.
+    pub fn is_seen(&self, address: GuestPhys) -> bool {
+        let (region, frame) = self.index(address);
+        let region = self.regions.get(region);
+        region.is_some_and(|region| region.seen.contains(frame))
+    }
+
+    /// Notes that, or the opposite. A frame that gets a copy must not be noted.
+    pub fn set_seen(&mut self, address: GuestPhys, seen: bool) {
+        if self.is_seen(address) == seen {
+            return;
+        }
+        let (region, frame) = self.index(address);
+        let region = &mut self.regions[region];
+        if seen {
+            region.seen.insert(frame);
+            region.special += 1;
+        } else {
+            region.seen.remove(frame);
+            region.special -= 1;
+        }
+    }
+
+    /// Whether VS may execute and write the frame at once, though code is looked at before it is executed.
+    pub fn is_open(&self, address: GuestPhys) -> bool {
+        let (region, frame) = self.index(address);
+        let region = self.regions.get(region);
+        region.is_some_and(|region| region.open.contains(frame))
+    }
+
+    /// Lets VS do that from now on.
+    pub fn open(&mut self, address: GuestPhys) {
+        if !self.is_open(address) {
+            let (region, frame) = self.index(address);
+            self.regions[region].open.insert(frame);
+            self.regions[region].special += 1;
+        }
+    }
+
+    /// Lets the frame have its next copy at the first trap, however many it has had.
+    pub fn forgive(&mut self, address: GuestPhys) {
+        self.page(address).drops = 0;
     }
 
     /// Notes one privileged instruction that trapped in the frame, and tells whether the frame has
@@ -229,6 +284,7 @@ impl Pages {
 
     /// Gives the frame a copy.
     pub fn set_copy(&mut self, address: GuestPhys, copy: HostPhys) {
+        self.set_seen(address, false);
         self.set_patched(address, true);
         let page = self.page(address);
         page.copy = Some(copy);
@@ -307,7 +363,8 @@ impl Pages {
             }
         }
         for region in &mut self.regions {
-            (region.patched, region.copies) = (Bits::default(), 0);
+            (region.patched, region.seen) = (Bits::default(), Bits::default());
+            region.special = region.open.count();
         }
         self.copies = 0;
         self.sites = 0;
@@ -315,6 +372,9 @@ impl Pages {
 
     /// Forgets everything, as after a reset of the machine.
     pub fn reset(&mut self, free: impl FnMut(HostPhys)) {
+        for region in &mut self.regions {
+            region.open = Bits::default();
+        }
         self.take_all(free);
         self.pages.clear();
         self.clear_writable();
@@ -375,6 +435,32 @@ mod tests {
             (pages.site(BASE.add(0x10)), pages.copies(), pages.sites()),
             (None, 0, 0)
         );
+    }
+
+    #[test]
+    fn a_frame_that_was_looked_at_is_special_until_it_is_written_or_copied() {
+        let mut pages = Pages::new(BASE, 4 << 20, 64);
+        pages.set_seen(BASE.add(0x3000), true);
+        pages.set_seen(BASE.add(0x3000), true);
+        assert!(pages.is_seen(BASE.add(0x3ffe)) && !pages.is_seen(BASE.add(0x2000)));
+        assert!(!pages.unpatched(BASE, 2 << 20) && pages.unpatched(BASE.add(2 << 20), 2 << 20));
+        assert!(pages.unpatched(BASE, 0x3000) && !pages.unpatched(BASE, 0x4000));
+        pages.set_seen(BASE.add(0x3000), false);
+        assert!(pages.unpatched(BASE, 2 << 20));
+        pages.set_seen(BASE, true);
+        pages.set_copy(BASE, HostPhys(0x1000));
+        assert!(!pages.is_seen(BASE) && pages.take(BASE).is_some());
+        assert!(pages.unpatched(BASE, 2 << 20));
+        pages.set_seen(BASE, true);
+        pages.take_all(|_| ());
+        assert!(pages.unpatched(BASE, 2 << 20));
+        pages.open(BASE);
+        pages.take_all(|_| ());
+        assert!(pages.is_open(BASE.add(8)) && !pages.unpatched(BASE, 2 << 20));
+        pages.reset(|_| ());
+        assert!(!pages.is_open(BASE) && pages.unpatched(BASE, 2 << 20));
+        // Where there is no RAM nothing was looked at.
+        assert!(!pages.is_seen(BASE.add(8 << 20)));
     }
 
     #[test]

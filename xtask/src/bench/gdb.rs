@@ -47,13 +47,7 @@ pub fn derail(socket: &Path, address: u64, times: usize, target: u64) -> Result<
     /// `pc`, in QEMU's target description for RISC-V.
     const PC: u32 = 32;
     let mut client = Client::connect(socket)?;
-    for time in 0..times {
-        if time > 0 {
-            // Over the instruction where the machine stands.
-            client.step()?;
-        }
-        client.run_to(address)?;
-    }
+    client.reach(address, times)?;
     client.write(PC, target)?;
     client.detach()
 }
@@ -73,6 +67,40 @@ pub fn between(
     for (address, commands) in [(first, at_first), (second, at_second)] {
         client.run_to(address)?;
         commands.iter().try_for_each(|line| client.command(line))?;
+    }
+    client.detach()
+}
+
+/// A change of a register, by its name in QEMU's target description: bits that are cleared, then bits that
+/// are set.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    /// The register.
+    pub register: &'static str,
+    /// Bits that are cleared.
+    pub clear: u64,
+    /// Bits that are set.
+    pub set: u64,
+}
+
+/// Lets a machine that waits (`-S`) run until it has reached `address` so many times, changes registers, and
+/// lets it go.
+///
+/// # Errors
+/// When QEMU does not answer as it should, the address is not reached, or a register does not take a value.
+pub fn change(socket: &Path, address: u64, times: usize, changes: &[Change]) -> Result<()> {
+    let mut client = Client::connect(socket)?;
+    client.reach(address, times)?;
+    for change in changes {
+        let register = client.register(change.register)?;
+        let value = client.read(register)? & !change.clear | change.set;
+        client.write(register, value)?;
+        let kept = client.read(register)?;
+        ensure!(
+            kept == value,
+            "{} keeps {kept:#x} of {value:#x}",
+            change.register
+        );
     }
     client.detach()
 }
@@ -108,6 +136,18 @@ impl Client {
             "the machine did not reach {address:#x}: {stop:?}"
         );
         self.expect_ok(&format!("z1,{address:x},4"))
+    }
+
+    /// Runs until `address` is reached so many times.
+    fn reach(&mut self, address: u64, times: usize) -> Result<()> {
+        for time in 0..times {
+            if time > 0 {
+                // Over the instruction where the machine stands.
+                self.step()?;
+            }
+            self.run_to(address)?;
+        }
+        Ok(())
     }
 
     /// Executes one instruction.
