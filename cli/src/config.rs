@@ -396,6 +396,21 @@ mod tests {
     }
 
     #[test]
+    fn patches_count_only_when_they_are_asked_to() {
+        let counts = |text: &str, statistics| {
+            let flags = GuestArguments {
+                statistics,
+                ..GuestArguments::default()
+            };
+            let text = format!("[[vm]]\nkernel = \"k\"\n{text}");
+            configured(&text, flags).unwrap().guests[0].vm.statistics
+        };
+        assert!(!counts("", None) && counts("", Some(true)));
+        assert!(counts("statistics = true\n", None));
+        assert!(!counts("statistics = true\n", Some(false)));
+    }
+
+    #[test]
     fn log_files_need_a_prefixed_console() {
         let console = |text: &str, logged| {
             let text = format!("{text}[[vm]]\nkernel = \"k\"\n");

@@ -44,7 +44,6 @@ impl Guest {
         Self {
             vm: Vm {
                 name,
-                statistics: true,
                 ..Vm::default()
             },
             kernel,

@@ -5,6 +5,7 @@
 //! use std::time::Duration;
 //!
 //! let mut linux = Guest::new("vmlinux");
+//! linux.vm.statistics = true;
 //! linux.vm.append = "console=ttyS0".into();
 //! let native = linux.native().spawn()?.wait(Duration::from_secs(60))?;
 //!

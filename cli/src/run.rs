@@ -53,7 +53,10 @@ const REMEDIES: &[(&str, &str)] = &[
 
 /// Packs the guests, boots the monitor with them and gives the console.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
-    let setup = config::Setup::gather(&arguments.guest, Some(&arguments.host))?;
+    let mut setup = config::Setup::gather(&arguments.guest, Some(&arguments.host))?;
+    for guest in &mut setup.guests {
+        guest.vm.statistics |= arguments.json;
+    }
     let console = setup.console_for(arguments.log_dir.is_some())?;
     setup.check_pins()?;
     let (images, backend) = (setup.images()?, setup.backend()?);

@@ -41,6 +41,7 @@ pub struct VmTable {
     virtio_console: Option<bool>,
     ports: Option<Vec<String>>,
     rng: Option<bool>,
+    statistics: Option<bool>,
 }
 
 impl VmTable {
@@ -68,6 +69,7 @@ impl VmTable {
             virtio_console: flags.virtio_console.then_some(true),
             ports: some(&flags.port),
             rng: flags.rng,
+            statistics: flags.statistics,
         }
     }
 
@@ -99,6 +101,7 @@ impl VmTable {
         take(&mut self.virtio_console, said.virtio_console);
         take(&mut self.ports, said.ports);
         take(&mut self.rng, said.rng);
+        take(&mut self.statistics, said.statistics);
     }
 
     /// The guest; ports to forward are added to `hostfwd`.
@@ -131,6 +134,7 @@ impl VmTable {
         vm.routine_cache = self.routine_cache.unwrap_or(vm.routine_cache);
         vm.values = self.values.unwrap_or(vm.values);
         vm.window = self.window;
+        vm.statistics = self.statistics.unwrap_or(vm.statistics);
         for net in self.net.unwrap_or_default() {
             let (net, rules) = net.into_net();
             vm.nets.push(net);

@@ -1,4 +1,4 @@
-//! The monitor spends no more instructions on what patches serve than it did.
+//! The monitor spends no more instructions on what patches serve than it did, with `statistics` and without.
 
 use crate::{artefacts, runner};
 use anyhow::{Context, Result, ensure};
@@ -7,12 +7,15 @@ use patchvisor::guest::{self, Guest};
 use std::time::Duration;
 use xtask::bench::counts;
 
-/// One trial for each guest that measures: a machine under `-icount`; and one that counts traps.
+/// Two trials for each guest that measures: a machine under `-icount`; and one that counts traps.
 pub fn trials() -> Vec<Trial> {
     let blocks = runner::trial("counts::cache_blocks", cache_blocks);
-    let measured = counts::programs().map(|program| {
-        runner::trial(format!("counts::{program}"), move || {
-            counts::check(&artefacts::monitor()?, program, &artefacts::guest(program)?)
+    let ways = [("", false), ("::with_statistics", true)];
+    let programs = counts::programs().flat_map(|program| ways.map(|way| (program, way)));
+    let measured = programs.map(|(program, (suffix, statistics))| {
+        runner::trial(format!("counts::{program}{suffix}"), move || {
+            let (monitor, guest) = (artefacts::monitor()?, artefacts::guest(program)?);
+            counts::check(&monitor, program, &guest, statistics)
         })
     });
     measured.chain([blocks]).collect()
@@ -22,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
 /// U-mode is denied.
 fn cache_blocks() -> Result<()> {
     let mut guest = Guest::new(artefacts::guest("cache_blocks")?);
+    guest.vm.statistics = true;
     guest.vm.memory = 128 << 20;
     let bundle = guest.write_bundle()?;
     let machine = guest::machine(&artefacts::monitor()?, bundle.path())?;

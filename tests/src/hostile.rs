@@ -150,6 +150,7 @@ impl Attack {
 fn machine(program: &Program, append: String) -> Result<Guest> {
     let mut guest = Guest::new(artefacts::guest(&program.name)?);
     guest.vm.memory = 128 * MIB;
+    guest.vm.statistics = true;
     guest.vm.vcpus = program.harts;
     guest.vm.append = append;
     Ok(guest)

@@ -90,6 +90,7 @@ impl Linux {
         guest.initrd = Some(initrd.path().to_owned());
         guest.vm.append = "console=ttyS0 panic=1 loglevel=4".into();
         guest.vm.memory = 512 << 20;
+        guest.vm.statistics = true;
         Ok(Self {
             guest,
             _initrd: initrd,

@@ -77,6 +77,7 @@ pub fn measure(options: &Options, monitor: &Path, report: &mut Report) -> Result
     let mut guest = Guest::new(fetch::kernel(Suite::Trixie)?.image);
     guest.initrd = Some(initrd.clone());
     guest.vm.memory = MEMORY;
+    guest.vm.statistics = true;
     let bench = Bench {
         options,
         monitor,

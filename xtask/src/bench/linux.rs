@@ -41,7 +41,6 @@ pub fn guest(initrd: &Path) -> Result<Guest> {
     let mut guest = Guest::new(fetch::kernel(Suite::Trixie)?.image);
     guest.initrd = Some(initrd.to_owned());
     guest.vm.memory = MEMORY;
-    guest.vm.statistics = false;
     Ok(guest)
 }
 

@@ -173,7 +173,6 @@ fn program(
     let mut guest = Guest::new(path);
     guest.vm.vcpus = harts;
     guest.vm.memory = PROGRAM_MEMORY;
-    guest.vm.statistics = false;
     measure(options, ways, report, |way, clock| {
         let mut guest = guest.clone();
         if clock == Clock::Instructions && harts > 1 {

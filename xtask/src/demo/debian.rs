@@ -59,6 +59,7 @@ fn run(options: &Options, way: Way, command: &str) -> Result<Run> {
         _ => Host::Patchvisor,
     };
     let mut system = System::debian()?;
+    system.guest.vm.statistics = true;
     system.guest.vm.vcpus = options.vcpus;
     system.guest.vm.mode = way.mode().unwrap_or_default();
     if !options.append.is_empty() {

@@ -241,6 +241,7 @@ fn prepare(options: &Options, initrd: &std::path::Path) -> Result<Guest> {
         "debian:sid" => debian(Suite::Sid)?,
         file => Guest::new(file),
     };
+    guest.vm.statistics = true;
     guest.initrd = match &options.initrd {
         Some(file) => Some(file.clone()),
         None => {
