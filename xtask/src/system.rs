@@ -144,6 +144,15 @@ impl System {
     }
 }
 
+/// Whether a line of a booting system says that there will be no prompt for a login.
+///
+/// systemd starts a getty on a console only when udev has announced the device in time.
+fn no_login(line: &str) -> bool {
+    let failed = ["Dependency failed for ", "Failed to start "];
+    failed.iter().any(|failed| line.contains(failed)) && line.contains("serial-getty@")
+        || line.contains("You are in emergency mode")
+}
+
 /// A person at the console of a system.
 #[derive(Debug)]
 pub struct Session {
@@ -160,7 +169,7 @@ impl Session {
     /// When the machine does not come so far.
     pub fn start(machine: &Machine, limit: Duration) -> Result<Self> {
         let mut run = machine.spawn()?;
-        let login = run.expect("debian login: ", limit)?;
+        let login = run.expect_unless("debian login: ", limit, no_login)?;
         run.send("root\n")?;
         run.expect("# ", limit)?;
         // A shell without prompts on a terminal without echo prints what commands print.
@@ -215,5 +224,24 @@ impl Session {
             image::last_lines(&outcome.text())
         );
         Ok((outcome, began.elapsed()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_console_that_was_not_found_has_no_login() {
+        // As systemd 257 prints it, with and without colours.
+        let lines = [
+            "[\u{1b}[0;1;38:5:185mDEPEND\u{1b}[0m] Dependency failed for \u{1b}[0;1;39mserial-getty@ttyS0.s… - Serial Getty on ttyS0.",
+            "[DEPEND] Dependency failed for serial-getty@ttyS0.service - Serial Getty on ttyS0.",
+        ];
+        assert!(lines.into_iter().all(no_login));
+        assert!(!no_login(
+            "[  OK  ] Started serial-getty@ttyS0.service - Serial Getty on ttyS0."
+        ));
+        assert!(!no_login("[DEPEND] Dependency failed for dev-vdb1.swap"));
     }
 }

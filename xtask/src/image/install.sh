@@ -32,6 +32,14 @@ DHCP=yes
 # Copies of this system have one machine-id.
 ClientIdentifier=mac
 END
+# A machine that is slow, or emulated on a busy one, takes longer than systemd's 90 s to find its console: without that
+# there is no prompt for a login.
+mkdir -p /etc/systemd/system.conf.d
+cat > /etc/systemd/system.conf.d/patience.conf << END
+[Manager]
+DefaultDeviceTimeoutSec=900
+DefaultTimeoutStartSec=900
+END
 systemctl enable systemd-networkd.service
 # A machine without a network is not one that fails.
 systemctl disable systemd-networkd-wait-online.service
