@@ -162,10 +162,12 @@ fn habit(name: &str) -> Option<&'static Habit> {
 fn is_option(name: &str) -> bool {
     let run = RunArguments::augment_args(clap::Command::new("run"));
     let mut options = run.get_arguments();
-    options.any(|option| {
-        let mut names = option.get_long_and_visible_aliases().into_iter().flatten();
-        names.any(|it| it == name)
-    })
+    // clap adds the help when it is asked.
+    name == "help"
+        || options.any(|option| {
+            let mut names = option.get_long_and_visible_aliases().into_iter().flatten();
+            names.any(|it| it == name)
+        })
 }
 
 #[cfg(test)]
@@ -184,6 +186,7 @@ mod tests {
     fn habits_of_qemu_are_told_what_to_write() {
         assert!(tip("run -kernel vmlinux").ends_with("--kernel"));
         assert!(tip("run --kernel vmlinux -smp 2").ends_with("--smp"));
+        assert!(tip("run -help").ends_with("--help"));
         assert!(tip("run --kernel vmlinux -machine virt").ends_with("--machine"));
         assert!(tip("run -m 1G vmlinux").ends_with("--kernel vmlinux"));
         assert!(tip("run --kernel vmlinux --append a=1 b=2").contains("quotes"));
