@@ -163,6 +163,7 @@ fn stops(outcome: &Outcome, words: &str) -> Result<()> {
 fn run(program: &str, mode: Mode, change: impl FnOnce(&Path) -> Result<()>) -> Result<Outcome> {
     let mut guest = Guest::new(artefacts::guest(program)?);
     guest.vm.memory = 256 * MIB;
+    guest.vm.statistics = true;
     guest.vm.mode = mode;
     let bundle = guest.write_bundle()?;
     let monitor = artefacts::monitor()?;
