@@ -165,7 +165,6 @@ impl Scheduler {
     /// stays stopped.
     pub fn pause(&mut self, vm: usize, now: u64) -> u64 {
         if self.vms[vm].state == VmState::Active {
-            self.end_waits(vm, now);
             self.vms[vm].state = VmState::Paused;
         }
         self.cpus_of(vm)
@@ -191,12 +190,13 @@ impl Scheduler {
             return 0;
         }
         self.settle(now);
+        // They have been kept from running; but a pause is no reason to be preferred to others now.
+        self.end_waits(vm, now);
         self.vms[vm].state = VmState::Active;
         let mut interrupt = 0;
         for index in 0..self.vms[vm].vcpus.len() {
             let id = self.vms[vm].vcpus[index];
             if self.vcpus[id].state == State::Ready {
-                self.vcpus[id].ready_since = now;
                 interrupt |= self.offer(id, Offer::Woken, now).map_or(0, |cpu| 1 << cpu);
             }
         }
@@ -213,7 +213,7 @@ impl Scheduler {
     pub fn vcpu_account(&mut self, vcpu: usize, now: u64) -> VcpuAccount {
         self.settle(now);
         let vcpu = &self.vcpus[vcpu];
-        let waits = vcpu.state == State::Ready && self.vms[vcpu.vm].state == VmState::Active;
+        let waits = vcpu.state == State::Ready;
         let waited = now.saturating_sub(vcpu.ready_since);
         VcpuAccount {
             state: vcpu.state,
@@ -261,13 +261,11 @@ impl Scheduler {
 
     /// Accounts what ready vCPUs of `vm` have waited.
     fn end_waits(&mut self, vm: usize, now: u64) {
-        if self.vms[vm].state != VmState::Active {
-            return;
-        }
         for &id in &self.vms[vm].vcpus {
             let vcpu = &mut self.vcpus[id];
             if vcpu.state == State::Ready {
                 vcpu.stolen += now.saturating_sub(vcpu.ready_since);
+                vcpu.ready_since = now;
             }
         }
     }

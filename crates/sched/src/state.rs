@@ -49,8 +49,8 @@ pub struct VcpuAccount {
     pub state: State,
     /// Ticks that it ran.
     pub ran: u64,
-    /// Ticks that it was ready and did not run, for want of a host hart or because of a cap, and
-    /// not because its VM was paused: the steal time of the SBI specification (STA extension).
+    /// Ticks that it was ready and did not run, for want of a host hart, because of a cap or because its VM was
+    /// paused: the steal time of the SBI specification (STA extension), "not idle and scheduled out".
     pub stolen: u64,
     /// The host hart that it runs on or last ran on.
     pub last_cpu: Option<usize>,
@@ -75,7 +75,7 @@ pub(crate) struct Vcpu {
     pub(crate) last_cpu: Option<usize>,
     /// When it last stopped running.
     pub(crate) last_ran: u64,
-    /// Since when it has been ready, or would be if its VM were not paused.
+    /// Since when it has been ready, or since the last resume.
     pub(crate) ready_since: u64,
     pub(crate) ran: u64,
     /// Without the time since `ready_since`.

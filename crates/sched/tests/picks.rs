@@ -187,6 +187,20 @@ fn a_stopped_vm_leaves_its_host_hart_at_the_pick_and_cannot_be_woken() {
 }
 
 #[test]
+fn a_pause_is_stolen_from_who_was_ready_and_from_nobody_else() {
+    let mut scheduler = pair();
+    let stolen = |scheduler: &mut Scheduler, vcpu, now| scheduler.vcpu_account(vcpu, now).stolen;
+    let now = 1000 * MS;
+    scheduler.pause(0, now);
+    scheduler.pick(0, now);
+    assert_eq!(stolen(&mut scheduler, 0, now + 60), 60);
+    scheduler.resume(0, now + 100);
+    scheduler.pick(0, now + 110);
+    assert_eq!(stolen(&mut scheduler, 0, now + 200), 110);
+    assert_eq!(stolen(&mut scheduler, 1, now + 200), 0);
+}
+
+#[test]
 fn time_that_goes_back_a_little_stands_still() {
     let mut scheduler = scheduler(2, &[100]);
     scheduler.wake(0, 1000);

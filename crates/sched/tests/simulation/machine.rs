@@ -186,16 +186,25 @@ impl Machine {
             && self.states[self.vcpus[id].vm] == VmState::Active
     }
 
+    fn is_paused_ready(&self, id: usize) -> bool {
+        !self.vcpus[id].blocked
+            && !self.runs(id)
+            && self.states[self.vcpus[id].vm] == VmState::Paused
+    }
+
     fn advance(&mut self, to: u64) {
         let ticks = to - self.now;
         for id in 0..self.vcpus.len() {
             let (runs, waits) = (self.runs(id), self.waits(id));
+            let is_paused_ready = self.is_paused_ready(id);
             let vcpu = &mut self.vcpus[id];
             if runs {
                 vcpu.ran += ticks;
                 vcpu.left -= ticks;
                 self.in_period[vcpu.vm] += ticks;
                 vcpu.waits = 0;
+            } else if is_paused_ready {
+                vcpu.stolen += ticks;
             } else if waits {
                 vcpu.stolen += ticks;
                 vcpu.waits += ticks;
