@@ -65,6 +65,15 @@ fn firmware_send(byte: u8) {
     sbi_rt::legacy::console_putchar(byte.into());
 }
 
+#[expect(
+    deprecated,
+    reason = "every firmware has the legacy call, the debug console only new ones"
+)]
+fn firmware_receive() -> Option<u8> {
+    // It is -1, or an error, when nothing was typed.
+    u8::try_from(sbi_rt::legacy::console_getchar()).ok()
+}
+
 /// Takes what a machine has printed.
 pub fn output(vm: usize, bytes: &[u8]) {
     let mut terminal = TERMINAL.lock();
@@ -103,7 +112,10 @@ pub fn in_time(bytes: &[u8], mut send: impl FnMut(&[u8])) -> usize {
 pub fn receive(mut take: impl FnMut(Input)) {
     let _receiver = RECEIVER.lock();
     loop {
-        let byte = UART.lock().as_ref().and_then(Uart::receive);
+        let byte = match &*UART.lock() {
+            Some(uart) => uart.receive(),
+            None => firmware_receive(),
+        };
         let Some(byte) = byte else { return };
         let mut terminal = TERMINAL.lock();
         let input = terminal.as_mut().and_then(|terminal| terminal.input(byte));

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use isa::csr::interrupt;
 
+use super::interrupts::POLLS;
 use super::{console, csr, system, wfi, window};
 
 /// Bytes of a host hart's stack, and of the one that faults are reported on.
@@ -44,6 +45,8 @@ pub struct Cpu {
     timer_is_stale: AtomicBool,
     /// When it is to look at the console's unfinished lines.
     flush_at: AtomicU64,
+    /// When it is to look at what does not interrupt.
+    poll_at: AtomicU64,
     /// The machine whose lock it holds.
     holds: AtomicUsize,
 }
@@ -67,6 +70,7 @@ impl Cpu {
             timer: AtomicU64::new(0),
             timer_is_stale: AtomicBool::new(false),
             flush_at: AtomicU64::new(u64::MAX),
+            poll_at: AtomicU64::new(u64::MAX),
             holds: AtomicUsize::new(NONE),
         }
     }
@@ -185,18 +189,26 @@ impl Cpu {
             self.flush_at.store(u64::MAX, Ordering::Relaxed);
             console::flush_quiet();
         }
+        if self.poll_at.load(Ordering::Relaxed) <= now {
+            self.poll_at.store(
+                now + system::get().clock.timebase / POLLS,
+                Ordering::Relaxed,
+            );
+            system::get().poll();
+        }
         self.timer.store(0, Ordering::Relaxed);
         self.set_timer();
     }
 
     /// Sets the host's timer for the next of what is to come: the end of the slice, and the timers
-    /// of the guests that this hart looks after.
+    /// of the guests that this hart looks after, lines and devices that it looks at.
     pub fn set_timer(&self) {
         self.timer_is_stale.store(false, Ordering::Relaxed);
         let slice_end = self.slice_end.load(Ordering::Relaxed);
         let next = slice_end
             .min(system::get().next_timer(self))
-            .min(self.flush_at.load(Ordering::Relaxed));
+            .min(self.flush_at.load(Ordering::Relaxed))
+            .min(self.poll_at.load(Ordering::Relaxed));
         if self.timer.swap(next, Ordering::Relaxed) == next {
             return;
         }
@@ -231,6 +243,9 @@ impl Cpu {
         }
         // The host's devices interrupt the first hart alone.
         let external = if self.index == 0 { interrupt::SEI } else { 0 };
+        if self.index == 0 && system::get().polled {
+            self.poll_at.store(csr::time(), Ordering::Relaxed);
+        }
         // SAFETY: the interrupts that the monitor handles; all arrive while a guest runs, or in `wfi`.
         unsafe { csr::write!("sie", interrupt::SSI | external) };
         window::enter_own();

@@ -468,8 +468,8 @@ restart:
   mv a0, a2
   jr a1
 
-# Runs one instruction that may be illegal. a0 = address of the code to run, which gets a1 and
-# returns in a0; returns 1 in a1 when it trapped, 0 otherwise.
+# Runs instructions that may be illegal. a0 = address of the code to run, which gets a1, returns in a0 and
+# leaves t2 to t4 as they are; returns 1 in a1 when it trapped, 0 otherwise.
 .globl probe
 .balign 4
 probe:
@@ -517,6 +517,31 @@ try_wfi:
 .globl try_th_sxstatus
 try_th_sxstatus:
   csrr a0, 0x5c0
+  ret
+.globl try_interrupt_file
+try_interrupt_file:                     # AIA, chapter 3; siselect and sireg are 0x150 and 0x151
+  li t0, 0x70                           # eidelivery: off
+  csrw 0x150, t0
+  csrw 0x151, zero
+  addi t5, a0, 1
+  li t0, 0x72                           # eithreshold: those above count as disabled
+  csrw 0x150, t0
+  csrw 0x151, t5
+  li t0, 0x80                           # eip0
+  csrw 0x150, t0
+  csrw 0x151, zero
+  li t6, 1
+  sll t6, t6, t5
+  addi t6, t6, -2
+  li t0, 0xc0                           # eie0
+  csrw 0x150, t0
+  csrw 0x151, t6
+  csrr a0, 0x151
+  csrr t0, 0x15c                        # stopei
+  li t0, 0x70
+  li t5, 1
+  csrw 0x150, t0
+  csrw 0x151, t5
   ret
 .globl try_flush_block
 try_flush_block:

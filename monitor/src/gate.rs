@@ -70,6 +70,7 @@ unsafe extern "C" {
     fn try_instret(_: u64) -> u64;
     fn try_wfi(_: u64) -> u64;
     fn try_th_sxstatus(_: u64) -> u64;
+    fn try_interrupt_file(highest: u64) -> u64;
     fn try_flush_block(at: u64) -> u64;
     fn try_thead_flush_line(at: u64) -> u64;
     fn try_thead_flush_all(_: u64) -> u64;
@@ -153,7 +154,7 @@ pub unsafe fn start_over(cpu: &'static Cpu, code: extern "C" fn(&'static Cpu) ->
     unsafe { restart(cpu.stack, code, cpu) }
 }
 
-/// An instruction that the processor may not have, or that firmware may deny to S-mode.
+/// Instructions that the processor may not have, or that firmware may deny to S-mode.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Attempt {
     /// Writes `senvcfg`, reads it back, and leaves it 0.
@@ -168,6 +169,9 @@ pub enum Attempt {
     Wait,
     /// Reads `th.sxstatus`.
     ThSxstatus,
+    /// Opens the hart's interrupt file for the identities from 1 to this one, at most 62, and reads `stopei`;
+    /// returns `eie0`.
+    InterruptFile(u64),
     /// Writes the cache block at an address in the direct map back to memory.
     FlushBlock(u64),
     /// On T-Head's processors, writes the line at a host-physical address back to memory, and drops it.
@@ -185,12 +189,14 @@ pub fn attempt(what: Attempt) -> Option<u64> {
         Attempt::Instret => (try_instret, 0),
         Attempt::Wait => (try_wfi, 0),
         Attempt::ThSxstatus => (try_th_sxstatus, 0),
+        Attempt::InterruptFile(highest) => (try_interrupt_file, highest),
         Attempt::FlushBlock(at) => (try_flush_block, at),
         Attempt::TheadFlushLine(at) => (try_thead_flush_line, at),
         Attempt::TheadFlushAll => (try_thead_flush_all, 0),
     };
-    // SAFETY: each piece of code is one instruction that touches no memory of Rust's (a flushed
-    // block keeps its contents; `senvcfg` governs U-mode alone), and `probe` comes back from its trap.
+    // SAFETY: each piece of code touches no memory of Rust's (a flushed block keeps its contents;
+    // `senvcfg` governs U-mode alone, an interrupt file the hart's interrupts, which are off), and `probe`
+    // comes back from its trap.
     let probed = unsafe { probe(code, operand) };
     (probed.trapped == 0).then_some(probed.value)
 }

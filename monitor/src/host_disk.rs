@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem::{self, offset_of};
 
-use devices::host_tree::HostVirtio;
+use devices::host_tree::{HostInterrupt, HostVirtio};
 use isa::address::HostPhys;
 use spin::Mutex;
 use virtio::disk::SECTOR;
@@ -154,8 +154,8 @@ struct State {
 /// A disk of the host.
 pub struct HostDisk {
     number: usize,
-    /// Its source at the interrupt controller.
-    pub interrupt: u32,
+    /// Its interrupt, if it arrives.
+    pub interrupt: Option<HostInterrupt>,
     pub shape: Shape,
     /// Most descriptors in use by a piece.
     share: usize,
@@ -173,9 +173,6 @@ impl HostDisk {
         pieces: usize,
         patience: u64,
     ) -> Result<Self, String> {
-        let interrupt = device
-            .interrupt
-            .ok_or("it has no interrupt that arrives here")?;
         let wanted = SEGMENTS | READ_ONLY | BLOCK_SIZE | FLUSH | TOPOLOGY | DISCARD | WRITE_ZEROES;
         let features = negotiate(&mut transport, wanted | INDIRECT | EVENT_INDEX)?;
         let (indirect, events) = (features & INDIRECT != 0, features & EVENT_INDEX != 0);
@@ -194,7 +191,7 @@ impl HostDisk {
         let frames: Vec<Frame> = (0..RING).map(|_| Frame::EMPTY).collect();
         Ok(Self {
             number,
-            interrupt,
+            interrupt: device.interrupt,
             shape,
             share,
             patience,

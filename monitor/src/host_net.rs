@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use devices::host_tree::HostVirtio;
+use devices::host_tree::{HostInterrupt, HostVirtio};
 use isa::address::HostPhys;
 use spin::{Mutex, Once};
 use virtio_drivers::queue::VirtQueue;
@@ -52,8 +52,8 @@ struct State {
 
 /// The host's network device.
 pub struct HostNet {
-    /// Its source at the interrupt controller.
-    pub interrupt: u32,
+    /// Its interrupt, if it arrives.
+    pub interrupt: Option<HostInterrupt>,
     state: Mutex<State>,
     listener: Once<fn(&[u8])>,
     /// Frames were left for later.
@@ -63,9 +63,6 @@ pub struct HostNet {
 impl HostNet {
     /// Starts the device.
     pub fn new(mut transport: Transport, device: &HostVirtio) -> Result<Self, String> {
-        let interrupt = device
-            .interrupt
-            .ok_or("it has no interrupt that arrives here")?;
         let features = negotiate(&mut transport, EVENT_INDEX)?;
         let header = if transport.requires_legacy_layout() {
             10
@@ -87,7 +84,7 @@ impl HostNet {
         while state.receive.add(BUFFER - FRAME, true) {}
         state.notify(RECEIVE);
         Ok(Self {
-            interrupt,
+            interrupt: device.interrupt,
             state: Mutex::new(state),
             listener: Once::new(),
             has_more: AtomicBool::new(false),

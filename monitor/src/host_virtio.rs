@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use devices::host_tree::{HostTree, HostVirtio};
+use devices::host_tree::{HostInterrupt, HostTree, HostVirtio};
 use virtio_drivers::transport::mmio::{MmioError, MmioTransport};
 use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport as _};
 
@@ -78,20 +78,29 @@ impl HostDevices {
         }
     }
 
-    /// The sources of their interrupts.
-    pub fn interrupts(&self) -> impl Iterator<Item = u32> {
+    /// The interrupt of each, if it arrives.
+    pub fn interrupts(&self) -> impl Iterator<Item = Option<HostInterrupt>> {
         let disks = self.disks.iter().map(|disk| disk.interrupt);
         disks.chain(self.net.iter().map(|net| net.interrupt))
     }
 
     /// Serves the device behind a source; false when there is none.
     pub fn serve(&self, source: u32) -> bool {
-        if let Some(disk) = self.disks.iter().find(|disk| disk.interrupt == source) {
+        let is_it = |interrupt: Option<HostInterrupt>| {
+            interrupt.is_some_and(|interrupt| interrupt.source == source)
+        };
+        if let Some(disk) = self.disks.iter().find(|disk| is_it(disk.interrupt)) {
             disk.serve();
             return true;
         }
-        let net = self.net.iter().find(|net| net.interrupt == source);
+        let net = self.net.iter().find(|net| is_it(net.interrupt));
         net.map(HostNet::serve).is_some()
+    }
+
+    /// Serves all of them.
+    pub fn serve_all(&self) {
+        self.disks.iter().for_each(HostDisk::serve);
+        self.net.iter().for_each(HostNet::serve);
     }
 
     /// Whether nobody is at one of them at the moment.

@@ -144,12 +144,12 @@ pub fn plan(image: &Image, device_tree: HostPhys, tree: &HostTree) -> Result<Lay
     unsafe { heap::add(window::direct(HostPhys(heap)).as_ptr(), heap_size as usize) };
 
     let uart = tree.uart.as_ref().map(|uart| uart.registers);
-    let plic = tree.plic.as_ref().map(|plic| plic.registers);
+    let controller = tree.controller.iter().map(|known| known.registers);
     let virtio = tree.virtio.iter().map(|device| device.registers);
     // Other memory is not mapped: a window that reaches it may be in a guest's way.
     let devices = uart
         .into_iter()
-        .chain(plic)
+        .chain(controller)
         .chain(tree.rtc)
         .chain(tree.finisher)
         .chain(virtio);

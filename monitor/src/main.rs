@@ -33,6 +33,7 @@ mod monitor {
     mod host_disk;
     mod host_net;
     mod host_virtio;
+    mod interrupts;
     mod layout;
     mod links;
     mod machine;
@@ -40,7 +41,6 @@ mod monitor {
     mod page_fault;
     mod patching;
     mod piece;
-    mod plic;
     mod run;
     mod shell;
     mod slots;

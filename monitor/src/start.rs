@@ -19,10 +19,9 @@ use super::layout::Layout;
 use super::links::Links;
 use super::machine::{Machine, Memory, Parts};
 use super::network::Network;
-use super::plic::HostPlic;
 use super::vm::Vm;
 use super::window::{self, Image};
-use super::{boot, fault, heap, run, system};
+use super::{boot, fault, heap, interrupts, run, system};
 
 /// The share of the heap that is not spoken for: one in so many. It is for what comes and goes.
 const UNPLANNED: u64 = 8;
@@ -90,9 +89,11 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout, entropy
         bundle.description().console,
     );
     cpus.shrink_to_fit();
-    let uart = tree.uart.as_ref().and_then(|uart| uart.interrupt);
-    let interrupts = uart.into_iter().chain(devices.interrupts());
-    let interrupts: Vec<u32> = interrupts.collect();
+    let console = tree.uart.as_ref().and_then(|uart| uart.interrupt);
+    let wanted: Vec<_> = core::iter::once(console)
+        .chain(devices.interrupts())
+        .collect();
+    let (controller, polled) = interrupts::connect(tree, host.hart, &wanted);
     heap::reserve();
     let system = system::set(system::Parts {
         cpus,
@@ -100,7 +101,8 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout, entropy
         scheduler,
         virtual_harts,
         clock,
-        plic: HostPlic::new(tree, host.hart, interrupts.into_iter()),
+        controller,
+        polled,
         devices,
         network,
         links: Links::new(ports.into_iter()),

@@ -16,9 +16,9 @@ use super::cpu::Cpu;
 use super::doorbell::{Doorbell, LOOK};
 use super::host_disk::Owner;
 use super::host_virtio::HostDevices;
+use super::interrupts::HostController;
 use super::links::Links;
 use super::network::Network;
-use super::plic::HostPlic;
 use super::shell::{self, Command};
 use super::vm::Vm;
 use super::{csr, fault};
@@ -54,7 +54,9 @@ pub struct System {
     input: Box<[Mutex<VecDeque<u8>>]>,
     commands: Mutex<VecDeque<Command>>,
     has_commands: AtomicBool,
-    plic: Option<HostPlic>,
+    controller: Option<HostController>,
+    /// Something of the host's has no interrupt: the first host hart looks at everything from time to time.
+    pub polled: bool,
     pub devices: HostDevices,
     pub network: Network,
     pub links: Links,
@@ -84,7 +86,8 @@ pub struct Parts {
     pub scheduler: Scheduler,
     pub virtual_harts: Vec<(usize, usize)>,
     pub clock: Clock,
-    pub plic: Option<HostPlic>,
+    pub controller: Option<HostController>,
+    pub polled: bool,
     pub devices: HostDevices,
     pub network: Network,
     pub links: Links,
@@ -104,7 +107,8 @@ pub fn set(parts: Parts) -> &'static System {
         input: (0..count).map(|_| Mutex::new(VecDeque::new())).collect(),
         commands: Mutex::new(VecDeque::new()),
         has_commands: AtomicBool::new(false),
-        plic: parts.plic,
+        controller: parts.controller,
+        polled: parts.polled,
         devices: parts.devices,
         network: parts.network,
         links: parts.links,
@@ -170,13 +174,21 @@ impl System {
     /// The host's console or one of its devices has something. Those that interrupt again and again do so
     /// after the host hart's timer and scheduler have had their turn.
     pub fn external_interrupt(&self) {
-        let Some(plic) = &self.plic else { return };
-        for source in core::iter::from_fn(|| plic.claim()).take(MOST_CLAIMS) {
+        let Some(controller) = &self.controller else {
+            return;
+        };
+        for source in core::iter::from_fn(|| controller.claim()).take(MOST_CLAIMS) {
             if !self.devices.serve(source) {
                 self.poll_input();
             }
-            plic.complete(source);
+            controller.complete(source);
         }
+    }
+
+    /// Looks at the host's console and devices as if each had interrupted.
+    pub fn poll(&self) {
+        self.devices.serve_all();
+        self.poll_input();
     }
 
     /// A request of this owner has ended. Its machine is to be told with [`ring`](Self::ring).

@@ -12,6 +12,7 @@
 pub mod artefacts;
 pub mod bad_input;
 pub mod boards;
+pub mod controllers;
 pub mod counts;
 pub mod debian;
 pub mod devices;

@@ -1,5 +1,9 @@
-//! The monitor on boards besides QEMU's own.
+//! The monitor on boards besides QEMU's own, and on QEMU's own with other interrupt controllers.
 
 fn main() -> std::process::ExitCode {
-    tests::runner::run(tests::boards::trials())
+    let trials = tests::boards::trials().map(|mut trials| {
+        trials.extend(tests::controllers::trials());
+        trials
+    });
+    tests::runner::run(trials)
 }

@@ -1,13 +1,16 @@
 //! The host's device tree, as far as the monitor needs it.
 
+mod aplic;
 pub(crate) mod blob;
+mod controller;
 mod error;
-mod plic;
 mod read;
 mod virtio;
 
+pub use controller::{
+    ControllerKind, HostController, HostInterrupt, NoController, Target, Trigger,
+};
 pub use error::TreeError;
-pub use plic::{HostPlic, PlicContext};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -74,8 +77,8 @@ pub struct HostUart {
     pub register_shift: u32,
     /// Bytes of each register access: 1 or 4.
     pub access_width: u32,
-    /// Its source number at the interrupt controller.
-    pub interrupt: Option<u32>,
+    /// Its interrupt, if that goes to [`HostTree::controller`].
+    pub interrupt: Option<HostInterrupt>,
     /// `clock-frequency`, in hertz.
     pub clock: Option<u32>,
     /// The most specific of its `compatible` names.
@@ -87,8 +90,8 @@ pub struct HostUart {
 pub struct HostVirtio {
     /// Its registers.
     pub registers: HostRange,
-    /// Its source number at the interrupt controller.
-    pub interrupt: Option<u32>,
+    /// Its interrupt, if that goes to [`HostTree::controller`].
+    pub interrupt: Option<HostInterrupt>,
 }
 
 /// What the firmware tells of the host.
@@ -111,7 +114,7 @@ pub struct HostTree {
     /// The UART that `stdout-path` names, else the first that can be driven.
     pub uart: Option<HostUart>,
     /// The interrupt controller.
-    pub plic: Option<HostPlic>,
+    pub controller: Result<HostController, NoController>,
     /// What may be virtio devices (`virtio,mmio`), in the order of their addresses.
     pub virtio: Vec<HostVirtio>,
     /// The registers of a goldfish real-time clock, from which to learn the time of day.

@@ -1,5 +1,6 @@
 //! The virtual board that a guest sees, laid out like QEMU's `virt`, and the device trees on both
-//! sides of it: the one that the guest is given and the one that the host's firmware gives us.
+//! sides of it: the one that the guest is given and the one that the host's firmware gives us; and how
+//! the host's interrupt controller is driven.
 //!
 //! No part of this crate knows that it runs on a hart: devices are state machines that the monitor
 //! feeds with accesses and input bytes, and asks for output bytes and interrupt levels.
@@ -13,6 +14,7 @@ pub mod board;
 pub mod device_tree;
 pub mod gpt;
 pub mod guest_isa;
+pub mod host_controller;
 pub mod host_tree;
 pub mod layout;
 pub mod plic;

@@ -2,7 +2,8 @@
 
 use devices::Seeds;
 use devices::host_tree::{
-    HostRange, HostTree, HostUart, HostVirtio, PlicContext, Reserved, TreeError, UartModel, read,
+    ControllerKind, HostController, HostInterrupt, HostRange, HostTree, HostUart, HostVirtio,
+    NoController, Reserved, Target, TreeError, Trigger, UartModel, read,
 };
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
@@ -17,6 +18,9 @@ const THEAD_C906: &[u8] = include_bytes!("data/qemu-virt-thead-c906.dtb");
 const NUMA: &[u8] = include_bytes!("data/qemu-virt-numa.dtb");
 /// `-M sifive_u` with five harts, of which the first has no S-mode.
 const SIFIVE_U: &[u8] = include_bytes!("data/qemu-sifive-u.dtb");
+/// Two harts of `-M virt,aia=aplic`, and of `aia=aplic-imsic`.
+const APLIC: &[u8] = include_bytes!("data/qemu-virt-aplic.dtb");
+const APLIC_IMSIC: &[u8] = include_bytes!("data/qemu-virt-aplic-imsic.dtb");
 
 fn range(base: u64, size: u64) -> HostRange {
     HostRange {
@@ -25,9 +29,26 @@ fn range(base: u64, size: u64) -> HostRange {
     }
 }
 
+fn high(source: u32) -> HostInterrupt {
+    HostInterrupt {
+        source,
+        trigger: Trigger::High,
+    }
+}
+
+/// Harts with the numbers that a controller has for them.
+fn targets(numbers: impl IntoIterator<Item = (u64, u32)>) -> Vec<Target> {
+    let target = |(hart, index)| Target { hart, index };
+    numbers.into_iter().map(target).collect()
+}
+
 /// QEMU's one-hart tree with a change.
 fn changed(change: impl FnOnce(&mut DeviceTree)) -> Vec<u8> {
-    let mut tree = DeviceTree::from_fdt(&Fdt::new(ONE_HART).expect("a tree"));
+    changed_of(ONE_HART, change)
+}
+
+fn changed_of(tree: &[u8], change: impl FnOnce(&mut DeviceTree)) -> Vec<u8> {
+    let mut tree = DeviceTree::from_fdt(&Fdt::new(tree).expect("a tree"));
     change(&mut tree);
     tree.to_dtb()
 }
@@ -67,21 +88,18 @@ fn qemu_with_one_hart_is_read() {
     let uart = tree.uart.expect("a UART");
     assert_eq!(uart.registers, range(0x1000_0000, 0x100));
     assert_eq!((uart.register_shift, uart.access_width), (0, 1));
-    assert_eq!((uart.interrupt, uart.clock), (Some(10), Some(3_686_400)));
+    assert_eq!(
+        (uart.interrupt, uart.clock),
+        (Some(high(10)), Some(3_686_400))
+    );
     assert_eq!(uart.model, UartModel::Ns16550);
     assert_eq!(uart.compatible, "ns16550a");
     assert_eq!(tree.rtc, Some(range(0x10_1000, 0x1000)));
     assert_eq!(tree.finisher, Some(range(0x10_0000, 0x1000)));
-    let plic = tree.plic.expect("a PLIC");
+    let plic = tree.controller.expect("a PLIC");
     assert_eq!(plic.registers, range(0xc00_0000, 0x60_0000));
-    assert_eq!((plic.sources, plic.thead), (95, false));
-    assert_eq!(
-        plic.contexts,
-        [PlicContext {
-            hart: 0,
-            context: 1
-        }]
-    );
+    assert_eq!((plic.sources, plic.kind), (95, ControllerKind::Plic));
+    assert_eq!(plic.targets, targets([(0, 1)]));
 }
 
 #[test]
@@ -91,7 +109,7 @@ fn virtio_devices_are_in_the_order_of_their_addresses() {
     let expected: Vec<HostVirtio> = (0..8)
         .map(|index| HostVirtio {
             registers: range(0x1000_1000 + 0x1000 * index, 0x1000),
-            interrupt: Some(1 + index as u32),
+            interrupt: Some(high(1 + index as u32)),
         })
         .collect();
     assert_eq!(devices, expected);
@@ -114,7 +132,7 @@ fn a_virtio_device_at_another_interrupt_controller_has_no_interrupt() {
     let devices = tree.expect("a tree").virtio;
     assert_eq!(
         (devices[0].interrupt, devices[1].interrupt),
-        (None, Some(2))
+        (None, Some(high(2)))
     );
 }
 
@@ -127,8 +145,8 @@ fn qemu_with_four_harts_has_a_context_for_each() {
         tree.bootargs.as_deref(),
         Some("console=ttyS0 root=/dev/vda")
     );
-    let plic = tree.plic.expect("a PLIC");
-    let contexts: Vec<Option<u32>> = (0..5).map(|hart| plic.context(hart)).collect();
+    let plic = tree.controller.expect("a PLIC");
+    let contexts: Vec<Option<u32>> = (0..5).map(|hart| plic.index(hart)).collect();
     assert_eq!(contexts, [Some(1), Some(3), Some(5), Some(7), None]);
 }
 
@@ -142,14 +160,8 @@ fn machine_contexts_that_firmware_disabled_keep_their_place() {
             [2, u32::MAX, 2, 9],
         );
     });
-    let plic = tree.expect("a tree").plic.expect("a PLIC");
-    assert_eq!(
-        plic.contexts,
-        [PlicContext {
-            hart: 0,
-            context: 1
-        }]
-    );
+    let plic = tree.expect("a tree").controller.expect("a PLIC");
+    assert_eq!(plic.targets, targets([(0, 1)]));
 }
 
 /// So the contexts of SiFive's FU540 do not alternate.
@@ -163,8 +175,8 @@ fn a_hart_without_supervisor_mode_has_one_context() {
         .map(|hart| hart.mmu_type.is_some())
         .collect();
     assert_eq!(mmus, [false, true, true, true, true]);
-    let plic = tree.plic.expect("a PLIC");
-    let contexts: Vec<Option<u32>> = (0..5).map(|hart| plic.context(hart)).collect();
+    let plic = tree.controller.expect("a PLIC");
+    let contexts: Vec<Option<u32>> = (0..5).map(|hart| plic.index(hart)).collect();
     assert_eq!(contexts, [None, Some(2), Some(4), Some(6), Some(8)]);
 }
 
@@ -176,7 +188,7 @@ fn the_uart_of_sifive_has_registers_of_four_bytes() {
         registers: range(0x1001_0000, 0x1000),
         register_shift: 2,
         access_width: 4,
-        interrupt: Some(4),
+        interrupt: Some(high(4)),
         clock: None,
         compatible: "sifive,uart0".into(),
     };
@@ -210,9 +222,12 @@ fn of_several_plics_the_uarts_own_is_taken() {
         ("plic@c000000", 0xc00_0000, [0, 1]),
         ("plic@c600000", 0xc60_0000, [2, 3]),
     ] {
-        let plic = read(&blob(name)).expect("a tree").plic.expect("a PLIC");
+        let plic = read(&blob(name))
+            .expect("a tree")
+            .controller
+            .expect("a PLIC");
         assert_eq!(plic.registers.base, HostPhys(base));
-        let with_context: Vec<u64> = plic.contexts.iter().map(|context| context.hart).collect();
+        let with_context: Vec<u64> = plic.targets.iter().map(|target| target.hart).collect();
         assert_eq!(with_context, harts);
     }
 }
@@ -362,7 +377,7 @@ fn bus_ranges_are_translated() {
     );
     // The PLIC lies in no range and stays.
     assert_eq!(
-        tree.plic.expect("a PLIC").registers.base,
+        tree.controller.expect("a PLIC").registers.base,
         HostPhys(0xc00_0000)
     );
 }
@@ -372,7 +387,151 @@ fn thead_plics_are_known() {
     let tree = read_changed(|tree| {
         set(tree, "/soc/plic@c000000", "compatible", "thead,c900-plic");
     });
-    assert!(tree.expect("a tree").plic.expect("a PLIC").thead);
+    assert!(tree.expect("a tree").controller.expect("a PLIC").kind == ControllerKind::Plic);
+}
+
+#[test]
+fn the_supervisor_level_domain_of_an_aplic_is_taken() {
+    let tree = read(APLIC).expect("QEMU's tree");
+    let expected = HostController {
+        kind: ControllerKind::Aplic,
+        registers: range(0xd00_0000, 0x8000),
+        sources: 96,
+        targets: targets([(0, 0), (1, 1)]),
+    };
+    assert_eq!(tree.controller, Ok(expected));
+    assert_eq!(tree.uart.expect("a UART").interrupt, Some(high(10)));
+    assert_eq!(tree.virtio[7].interrupt, Some(high(8)));
+}
+
+#[test]
+fn an_aplic_with_imsics_numbers_harts_by_their_interrupt_files() {
+    let tree = read(APLIC_IMSIC).expect("QEMU's tree");
+    let expected = HostController {
+        kind: ControllerKind::AplicMsi { identities: 255 },
+        registers: range(0xd00_0000, 0x8000),
+        sources: 96,
+        targets: targets([(0, 0), (1, 1)]),
+    };
+    assert_eq!(tree.controller, Ok(expected));
+}
+
+/// The controller of a changed tree of `aia=aplic-imsic`.
+fn with_imsic(change: impl FnOnce(&mut DeviceTree)) -> Result<HostController, NoController> {
+    let tree = read(&changed_of(APLIC_IMSIC, change));
+    tree.expect("a tree").controller
+}
+
+const DOMAIN: &str = "/soc/interrupt-controller@d000000";
+const FILES: &str = "/soc/interrupt-controller@28000000";
+
+/// Pages of guests' files lie between those of the harts, and each group's files are elsewhere.
+#[test]
+fn guest_and_group_bits_are_part_of_where_interrupt_files_are() {
+    let controller = with_imsic(|tree| {
+        for (name, bits) in [
+            ("riscv,guest-index-bits", 3_u32),
+            ("riscv,hart-index-bits", 2),
+            ("riscv,group-index-bits", 1),
+            ("riscv,group-index-shift", 24),
+        ] {
+            set(tree, FILES, name, bits);
+        }
+        // The second hart is the first of group 1. The first group's region ends inside its hart's pages.
+        set(
+            tree,
+            FILES,
+            "reg",
+            [0, 0x2800_0000, 0, 0x1000, 0, 0x2900_0000, 0, 0x8000_u32],
+        );
+    });
+    let expected = targets([(0, 0), (1, 1 << 2)]);
+    assert_eq!(controller.expect("an APLIC").targets, expected);
+}
+
+#[test]
+fn hart_indices_that_the_tree_gives_count() {
+    let blob = changed_of(APLIC, |tree| {
+        set(tree, DOMAIN, "riscv,hart-indexes", [5, 2_u32]);
+    });
+    let controller = read(&blob).expect("a tree").controller;
+    let expected = targets([(0, 5), (1, 2)]);
+    assert_eq!(controller.expect("an APLIC").targets, expected);
+}
+
+#[test]
+fn a_domain_of_machine_level_is_passed_over() {
+    for blob in [APLIC, APLIC_IMSIC] {
+        let blob = changed_of(blob, |tree| set(tree, DOMAIN, "status", "disabled"));
+        let tree = read(&blob).expect("a tree");
+        assert_eq!(tree.controller, Err(NoController::Absent));
+        assert_eq!(tree.uart.expect("a UART").interrupt, None);
+    }
+}
+
+#[test]
+fn what_cannot_be_used_of_an_aplic_is_told_and_the_rest_is_read() {
+    let error = |change: &dyn Fn(&mut DeviceTree)| {
+        let controller = with_imsic(|tree| change(tree));
+        controller.expect_err("no controller").to_string()
+    };
+    let small = |tree: &mut DeviceTree| {
+        set(tree, DOMAIN, "reg", [0, 0xd00_0000, 0, 0x1000_u32]);
+    };
+    assert_eq!(
+        error(&small),
+        "/soc/interrupt-controller@d000000: its registers end too early"
+    );
+    let parent = |tree: &mut DeviceTree| set(tree, DOMAIN, "msi-parent", 1_u32);
+    assert_eq!(
+        error(&parent),
+        "/soc/interrupt-controller@d000000: its `msi-parent` is no IMSIC"
+    );
+    let disabled = |tree: &mut DeviceTree| set(tree, FILES, "status", "disabled");
+    assert_eq!(
+        error(&disabled),
+        "/soc/interrupt-controller@d000000: its IMSICs are disabled"
+    );
+    let identities = |tree: &mut DeviceTree| set(tree, FILES, "riscv,num-ids", 62_u32);
+    assert!(error(&identities).contains("`riscv,num-ids` of /soc/interrupt-controller@28000000"));
+    let few = |tree: &mut DeviceTree| set(tree, FILES, "reg", [0, 0x2800_0000, 0, 0x1000_u32]);
+    assert!(error(&few).contains("`reg` of /soc/interrupt-controller@28000000"));
+    let sources = |tree: &mut DeviceTree| set(tree, DOMAIN, "riscv,num-sources", 1024_u32);
+    assert!(error(&sources).contains("`riscv,num-sources`"));
+}
+
+#[test]
+fn what_a_device_does_on_its_wire_is_read_where_the_controller_asks() {
+    let of = |blob: &[u8], cell: u32| {
+        let blob = changed_of(blob, |tree| {
+            set(tree, "/soc/serial@10000000", "interrupts", [10, cell]);
+        });
+        let uart = read(&blob).expect("a tree").uart.expect("a UART");
+        uart.interrupt.expect("an interrupt").trigger
+    };
+    let triggers = [1, 2, 4, 8].map(|cell| of(APLIC, cell));
+    let expected = [
+        Trigger::RisingEdge,
+        Trigger::FallingEdge,
+        Trigger::High,
+        Trigger::Low,
+    ];
+    assert_eq!(triggers, expected);
+    // A PLIC's cell is one.
+    assert_eq!(of(ONE_HART, 1), Trigger::High);
+}
+
+/// Guests have no AIA: their harts get none of the host's interrupts.
+#[test]
+fn a_guest_is_not_offered_the_hosts_aia() {
+    let tree = read(APLIC_IMSIC).expect("QEMU's tree");
+    let hart = &tree.harts[0];
+    for name in ["smaia", "ssaia"] {
+        assert!(hart.isa_extensions.iter().any(|known| known == name));
+    }
+    let guest = devices::guest_isa(hart.isa.as_deref(), &hart.isa_extensions).expect("an ISA");
+    assert!(!guest.isa.contains("aia"));
+    assert!(!guest.extensions.iter().any(|name| name.contains("aia")));
 }
 
 #[test]
@@ -498,6 +657,20 @@ proptest! {
             blob[offset] = byte;
         }
         let _ = read(&blob).map_err(|error| error.to_string());
+    }
+
+    #[test]
+    fn damaged_words_of_an_aplic_never_panic(
+        damage in prop::collection::vec(
+            (0..APLIC_IMSIC.len() / 4, prop_oneof![0..64_u32, Just(u32::MAX), Just(1 << 31), any::<u32>()]),
+            1..4,
+        ),
+    ) {
+        let mut blob = APLIC_IMSIC.to_vec();
+        for (index, word) in damage {
+            blob[4 * index..4 * index + 4].copy_from_slice(&word.to_be_bytes());
+        }
+        let _ = read(&blob).map(|tree| tree.controller.map_err(|error| error.to_string()));
     }
 
     #[test]

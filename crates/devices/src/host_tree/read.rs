@@ -1,8 +1,8 @@
 //! What the nodes mean.
 
-use super::blob::{Blob, NodeId, ROOT, word};
+use super::blob::{Blob, NodeId, ROOT};
 use super::{
-    HostHart, HostRange, HostTree, HostUart, Reserved, TreeError, UartModel, plic, virtio,
+    HostHart, HostRange, HostTree, HostUart, Reserved, TreeError, UartModel, controller, virtio,
 };
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -40,6 +40,7 @@ pub(super) fn read(tree: &Blob<'_>) -> Result<HostTree, TreeError> {
     let chosen = tree.child(ROOT, "chosen");
     let chosen_text = |name| chosen.and_then(|node| tree.string(node, name));
     let uart_node = find_uart(tree, chosen_text("stdout-path"));
+    let (controller_node, controller) = controller::read(tree, uart_node);
     Ok(HostTree {
         model: tree.string(ROOT, "model").map(ToOwned::to_owned),
         memory,
@@ -48,9 +49,11 @@ pub(super) fn read(tree: &Blob<'_>) -> Result<HostTree, TreeError> {
         bootargs: chosen_text("bootargs").map(ToOwned::to_owned),
         timebase_frequency: timebase(tree, cpus)?,
         harts,
-        uart: uart_node.map(|node| uart(tree, node)).transpose()?,
-        plic: plic::read(tree, uart_node)?,
-        virtio: virtio::read(tree, uart_node)?,
+        uart: uart_node
+            .map(|node| uart(tree, node, controller_node))
+            .transpose()?,
+        controller,
+        virtio: virtio::read(tree, controller_node)?,
         rtc: device(tree, &["google,goldfish-rtc"])?,
         finisher: device(tree, &["sifive,test0"])?,
     })
@@ -190,7 +193,7 @@ fn uart_model(tree: &Blob<'_>, node: NodeId) -> Option<UartModel> {
     known.find_map(|&(name, model)| tree.is_compatible(node, &[name]).then_some(model))
 }
 
-fn uart(tree: &Blob<'_>, node: NodeId) -> Result<HostUart, TreeError> {
+fn uart(tree: &Blob<'_>, node: NodeId, controller: Option<NodeId>) -> Result<HostUart, TreeError> {
     let model = uart_model(tree, node).ok_or_else(|| tree.bad(node, "compatible"))?;
     let (shift, width) = match model {
         UartModel::Ns16550 => (0, 1),
@@ -201,9 +204,7 @@ fn uart(tree: &Blob<'_>, node: NodeId) -> Result<HostUart, TreeError> {
         registers: register_range(tree, node)?.ok_or_else(|| tree.bad(node, "reg"))?,
         register_shift: tree.cell(node, "reg-shift")?.unwrap_or(shift),
         access_width: tree.cell(node, "reg-io-width")?.unwrap_or(width),
-        interrupt: tree
-            .property(node, "interrupts")
-            .and_then(|value| word(value, 0)),
+        interrupt: controller::interrupt(tree, node, controller),
         clock: tree.cell(node, "clock-frequency")?,
         compatible: tree
             .strings(node, "compatible")
@@ -229,7 +230,7 @@ pub(super) fn register_range(
 }
 
 /// All ranges of a node's `reg`, as the hart addresses them.
-fn registers(tree: &Blob<'_>, node: NodeId) -> Result<Vec<HostRange>, TreeError> {
+pub(super) fn registers(tree: &Blob<'_>, node: NodeId) -> Result<Vec<HostRange>, TreeError> {
     let (Some(parent), Some(value)) = (tree.nodes[node].parent, tree.property(node, "reg")) else {
         return Ok(Vec::new());
     };
