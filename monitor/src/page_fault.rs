@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{Ordering, fence};
 
-use isa::address::{GuestPhys, GuestVirt};
+use isa::address::{GuestPhys, GuestVirt, PAGE_SIZE};
 use isa::csr::{self as numbers, Exception};
 use isa::decode::{decode, length};
 use isa::satp::Satp;
@@ -176,20 +176,33 @@ impl Machine {
             sum: false,
             mxr: false,
         };
-        let parcel = |at: GuestVirt| -> Result<u16, Trap> {
-            let translation: Translation =
-                walk_with(&self.ram, self.walk_options, Satp(hart.satp), at, access)
-                    .map_err(|fault| fault_of(AccessKind::Fetch, fault, at))?;
-            let bytes = self.ram.bytes(translation.address);
-            bytes
-                .map(u16::from_le_bytes)
-                .ok_or_else(|| fault_of(AccessKind::Fetch, Fault::Access, at))
+        let fault = |fault, at| fault_of(AccessKind::Fetch, fault, at);
+        let translate = |at: GuestVirt| {
+            let walked = walk_with(&self.ram, self.walk_options, Satp(hart.satp), at, access);
+            walked.map_err(|why| fault(why, at))
         };
-        let first = parcel(GuestVirt(hart.pc))?;
+        let pc = GuestVirt(hart.pc);
+        let first = translate(pc)?.address;
+        // One walk is enough for what lies in one page, and one read for what is aligned in it.
+        if pc.offset() <= PAGE_SIZE - 4
+            && let Some(word) = self.ram.bytes(first).map(u32::from_le_bytes)
+        {
+            return Ok(match length(word as u16) {
+                2 => word & 0xffff,
+                _ => word,
+            });
+        }
+        let parcel = |address: GuestPhys, at| -> Result<u16, Trap> {
+            let bytes = self.ram.bytes(address);
+            let parcel = bytes.map(u16::from_le_bytes);
+            parcel.ok_or_else(|| fault(Fault::Access, at))
+        };
+        let first = parcel(first, pc)?;
         if length(first) == 2 {
             return Ok(first.into());
         }
-        let second = parcel(GuestVirt(hart.pc.wrapping_add(2)))?;
+        let next = GuestVirt(hart.pc.wrapping_add(2));
+        let second = parcel(translate(next)?.address, next)?;
         Ok(u32::from(second) << 16 | u32::from(first))
     }
 }
