@@ -99,7 +99,7 @@ fn statistics(cpu: &Cpu, vm: &'static Vm) -> String {
 }
 
 fn pause(system: &System, vm: &Vm) -> String {
-    let cpus = system.scheduler.lock().pause(vm.number, csr::time());
+    let cpus = system.scheduler.lock().pause(vm.number);
     system.ask_to_choose(cpus);
     format!(
         "{} is paused; `resume {}` lets it go on",

@@ -163,7 +163,7 @@ impl Scheduler {
     /// No vCPU of `vm` is picked from now on. Returns the host harts that run some, as a mask: they must be
     /// interrupted, and have left the VM when they have picked ([`VmAccount::cpus`] tells). A stopped VM
     /// stays stopped.
-    pub fn pause(&mut self, vm: usize, now: u64) -> u64 {
+    pub fn pause(&mut self, vm: usize) -> u64 {
         if self.vms[vm].state == VmState::Active {
             self.vms[vm].state = VmState::Paused;
         }

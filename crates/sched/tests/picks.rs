@@ -180,7 +180,7 @@ fn a_stopped_vm_leaves_its_host_hart_at_the_pick_and_cannot_be_woken() {
         (0, 8, VmState::Stopped)
     );
     assert_eq!(scheduler.wake(0, 9), None);
-    assert_eq!(scheduler.pause(0, 9), 0);
+    assert_eq!(scheduler.pause(0), 0);
     assert_eq!(scheduler.vm_account(0, 9).state, VmState::Stopped);
     assert_eq!(scheduler.resume(0, 9), 0);
     assert_eq!(scheduler.wake(0, 9), Some(1));
@@ -191,7 +191,7 @@ fn a_pause_is_stolen_from_who_was_ready_and_from_nobody_else() {
     let mut scheduler = pair();
     let stolen = |scheduler: &mut Scheduler, vcpu, now| scheduler.vcpu_account(vcpu, now).stolen;
     let now = 1000 * MS;
-    scheduler.pause(0, now);
+    scheduler.pause(0);
     scheduler.pick(0, now);
     assert_eq!(stolen(&mut scheduler, 0, now + 60), 60);
     scheduler.resume(0, now + 100);

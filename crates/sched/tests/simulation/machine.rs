@@ -121,7 +121,7 @@ impl Machine {
     pub fn set(&mut self, vm: usize, state: VmState) {
         let mask = match state {
             VmState::Active => self.scheduler.resume(vm, self.now),
-            VmState::Paused => self.scheduler.pause(vm, self.now),
+            VmState::Paused => self.scheduler.pause(vm),
             VmState::Stopped => self.scheduler.stop(vm, self.now),
         };
         self.states[vm] = state;
