@@ -228,9 +228,11 @@ pub struct GuestArguments {
     /// First address of the monitor's window, a multiple of 1 GiB [default: chosen]
     #[arg(long, value_name = "ADDRESS", value_parser = size::address)]
     pub window: Option<u64>,
-    /// A disk: an image file, raw or qcow2; bundle:FILE for an image that is packed, whose changes stay in
-    /// memory; device:N[/PARTITION] for a disk that the host has. Options: ,readonly ,serial=TEXT
-    /// ,partition=N and, for bundle:FILE, ,changes=SIZE [default: 64M]. May be given several times
+    /// A disk: an image file, which is raw unless ,format=qcow2 is added; bundle:FILE for an image that is
+    /// packed, whose changes stay in memory; device:N[/PARTITION] for a disk that the host has. Options:
+    /// ,readonly ,serial=TEXT ,partition=N ,format=raw for an image that only looks like another kind,
+    /// ,backing=allow for a qcow2 image that names other files and, for bundle:FILE, ,changes=SIZE
+    /// [default: 64M]. May be given several times
     #[arg(long, value_name = "FILE[,...]", visible_alias = "drive")]
     pub disk: Vec<DiskTable>,
     /// A network interface: on the switch that the VMs share, or with `user` (or `uplink`) on that and

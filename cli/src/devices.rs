@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use bundle::{Mac, Net, Source};
-use patchvisor::disk::{Content, DEFAULT_CHANGES, Disk};
+use patchvisor::disk::{Content, DEFAULT_CHANGES, Disk, Format};
 use patchvisor::size;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,29 @@ pub struct DiskTable {
     /// Number of a disk that the host has.
     device: Option<u32>,
     partition: Option<u32>,
+    format: Option<FormatName>,
+    /// Whether a qcow2 image may name other files.
+    backing: Option<Backing>,
     readonly: bool,
     serial: String,
     #[serde(deserialize_with = "size::deserialize")]
     changes: Option<u64>,
+}
+
+/// How a disk is stored in its image.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum FormatName {
+    Raw,
+    Qcow2,
+}
+
+/// What may be behind an image.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Backing {
+    Allow,
+    Deny,
 }
 
 /// One `[[vm.net]]`, or the value of `--net`.
@@ -35,29 +54,69 @@ pub struct NetTable {
     hostfwd: Vec<String>,
 }
 
+/// Parts of QEMU's `--drive` that say nothing here.
+const QEMU_PARTS: &[&str] = &[
+    "if",
+    "id",
+    "cache",
+    "aio",
+    "media",
+    "index",
+    "bus",
+    "unit",
+    "discard",
+    "detect-zeroes",
+    "snapshot",
+    "werror",
+    "rerror",
+    "copy-on-read",
+    "locking",
+    "node-name",
+    "driver",
+];
+
 impl FromStr for DiskTable {
     type Err = String;
 
     /// `FILE`, `bundle:FILE` or `device:N[/PARTITION]`, then options.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut disk = Self::default();
+        let mut of_qemu = Vec::new();
         for (place, option) in options(text).into_iter().enumerate() {
             let (key, value) = option.split_once('=').unwrap_or((&option, ""));
             match (key, value) {
                 ("file" | "path", _) => disk.file = Some(value.into()),
-                ("readonly" | "ro", "" | "on" | "true") => disk.readonly = true,
-                ("readonly" | "ro", "off" | "false") => disk.readonly = false,
+                ("format", "raw") => disk.format = Some(FormatName::Raw),
+                ("format", "qcow2") => disk.format = Some(FormatName::Qcow2),
+                ("format", _) => {
+                    return Err(format!(
+                        "disks are raw or qcow2, and not \"{value}\": if you know where it comes from, \
+                         `qemu-img convert -f {value} -O qcow2 FILE FILE.qcow2` makes one"
+                    ));
+                }
+                ("backing", "allow") => disk.backing = Some(Backing::Allow),
+                ("backing", "deny") => disk.backing = Some(Backing::Deny),
+                ("if", "virtio") => {}
+                _ if option.contains('=') && QEMU_PARTS.contains(&key) => of_qemu.push(option),
+                ("readonly" | "read-only" | "ro", "" | "on" | "true") => disk.readonly = true,
+                ("readonly" | "read-only" | "ro", "off" | "false") => disk.readonly = false,
                 ("serial", _) => disk.serial = value.into(),
                 ("partition", _) => disk.partition = Some(number(value)?),
                 ("changes", _) => disk.changes = Some(size::parse(value)?),
                 _ if place == 0 => disk.name(&option)?,
                 _ => {
                     return Err(format!(
-                        "\"{option}\" is no option of a disk: readonly, serial=TEXT, partition=N \
-                         and changes=SIZE are; a comma in a name is written twice"
+                        "\"{option}\" is no option of a disk: format=raw|qcow2, backing=allow, readonly, serial=TEXT, \
+                         partition=N and changes=SIZE are; a comma in a name is written twice"
                     ));
                 }
             }
+        }
+        if !of_qemu.is_empty() {
+            return Err(format!(
+                "leave \"{}\" out: that is of QEMU's --drive, and each disk is one of virtio, in the order of the flags",
+                of_qemu.join(",")
+            ));
         }
         disk.content().map_err(|error| error.to_string())?;
         Ok(disk)
@@ -95,6 +154,15 @@ impl DiskTable {
                 "changes limits those of a disk in the bundle: write bundle:FILE, or leave it out"
             );
         }
+        if self.device.is_some() && self.format.is_some() {
+            bail!("format is of images, and the host's own disks have none: leave it out");
+        }
+        if is_packed && self.format == Some(FormatName::Qcow2) {
+            bail!("a bundle takes raw images: `qemu-img convert -O raw` makes one");
+        }
+        if self.backing.is_some() && self.format != Some(FormatName::Qcow2) {
+            bail!("backing is of qcow2 images: add format=qcow2, or leave it out");
+        }
         let is_named = |path: &PathBuf| !path.as_os_str().is_empty();
         Ok(match (&self.file, &self.bundle, self.device) {
             (Some(path), None, None) if is_named(path) => Content::Image {
@@ -116,6 +184,12 @@ impl DiskTable {
     pub fn into_disk(self) -> Result<Disk> {
         Ok(Disk {
             content: self.content()?,
+            format: self.format.map(|name| match name {
+                FormatName::Raw => Format::Raw,
+                FormatName::Qcow2 => Format::Qcow2 {
+                    others: self.backing == Some(Backing::Allow),
+                },
+            }),
             read_only: self.readonly,
             serial: self.serial,
         })
@@ -238,6 +312,11 @@ mod tests {
         };
         plain("bundle:a.img", packed(64 << 20));
         plain("bundle:a.img,changes=1M", packed(1 << 20));
+        let format = |text| disk(text).unwrap().format;
+        assert_eq!(format("a.img,format=raw"), Some(Format::Raw));
+        let qcow2 = |others| Some(Format::Qcow2 { others });
+        assert_eq!(format("file=a,format=qcow2,if=virtio"), qcow2(false));
+        assert_eq!(format("a,format=qcow2,backing=allow"), qcow2(true));
         let both = disk("a.img,readonly,serial=data").unwrap();
         assert!(both.read_only && both.serial == "data");
     }
@@ -250,6 +329,12 @@ mod tests {
         assert!(message("a.img,partition=0").contains("from 1"));
         assert!(message("a.img,changes=1M").contains("bundle:FILE"));
         assert!(message("bundle:a.img,partition=1").contains("whole"));
+        assert!(message("a.img,backing=allow").contains("format=qcow2"));
+        assert!(message("a.img,format=vmdk").contains("qemu-img convert -f vmdk"));
+        assert!(message("bundle:a.img,format=qcow2").contains("-O raw"));
+        assert!(message("device:0,format=raw").contains("leave it out"));
+        let drive = "id=d0,file=a.img,format=raw,if=none,cache=none";
+        assert!(message(drive).contains("\"id=d0,if=none,cache=none\""));
         assert!(message("device:one").contains("\"one\""));
         assert!(message("").contains("one of FILE"));
         assert!(message("bundle:").contains("one of FILE"));

@@ -125,7 +125,8 @@ pub fn pack(guests: &[Guest], console: Console) -> Result<Vec<u8>> {
                 Content::Image { path, partition } => disk::source(&images, path, *partition)?,
                 Content::Host(source) => source.clone(),
                 Content::Packed { path, changes } => {
-                    let name = files.add("disk", index, path, disk::read)?;
+                    let name =
+                        files.add("disk", index, path, |path| disk::read(path, disk.format))?;
                     let changes = match disk.read_only {
                         true => 0,
                         // Nobody changes more than there is.

@@ -128,7 +128,7 @@ fn serves(host: &Host, harts: u32) -> Result<()> {
 /// Writes the machine's device tree to a file, with another name for the PLIC.
 fn hide_plic(machine: &Machine, file: &Path) -> Result<()> {
     let dump = format!("dumpdtb={}", file.display());
-    let output = machine.command().args(["-machine", &dump]).output()?;
+    let output = machine.command()?.args(["-machine", &dump]).output()?;
     ensure!(output.status.success(), "no tree: {output:?}");
     let mut tree = std::fs::read(file)?;
     for name in [&b"sifive,plic-1.0.0"[..], b"riscv,plic0"] {

@@ -55,9 +55,9 @@ fn run(content: Content, read_only: bool, script: &str) -> Result<()> {
     guest.vm.memory = 256 * MIB;
     guest.vm.append = "console=ttyS0 panic=1 loglevel=2".into();
     guest.disks = vec![Disk {
-        content,
         read_only,
         serial: "a serial".into(),
+        ..Disk::new(content)
     }];
     let bundle = guest.write_bundle()?;
     let machine = guest::machine(&artefacts::monitor()?, bundle.path())?

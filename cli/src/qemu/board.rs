@@ -248,7 +248,12 @@ mod tests {
     use crate::qemu::devices::Devices;
 
     fn line(board: Board) -> String {
-        let command = Machine::new().cpu("max").harts(2).board(board).command();
+        let command = Machine::new()
+            .cpu("max")
+            .harts(2)
+            .board(board)
+            .command()
+            .unwrap();
         let arguments: Vec<_> = command
             .get_args()
             .map(|argument| argument.to_string_lossy())

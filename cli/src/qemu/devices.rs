@@ -3,8 +3,7 @@
 use super::board::Board;
 use crate::disk::Image;
 use anyhow::{Result, bail};
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::OsString;
 
 /// What QEMU calls the far end of the network device.
 const UPLINK: &str = "uplink";
@@ -42,8 +41,11 @@ impl Devices {
         Ok(())
     }
 
-    /// What QEMU is told.
-    pub fn arguments(&self) -> Vec<OsString> {
+    /// What QEMU is told. The images are read for that, so that what is checked is what it opens a moment later.
+    ///
+    /// # Errors
+    /// When an image cannot be a disk.
+    pub fn arguments(&self) -> Result<Vec<OsString>> {
         let mut arguments: Vec<OsString> = Vec::new();
         let mut bus = 0;
         let mut device = |arguments: &mut Vec<OsString>, name: &str| {
@@ -52,21 +54,9 @@ impl Devices {
             bus += 1;
         };
         for (number, disk) in self.disks.iter().enumerate() {
-            let mut drive: OsString = format!(
-                "if=none,id=disk{number},format={},cache=writeback,",
-                disk.format.name()
-            )
-            .into();
-            if disk.read_only {
-                drive.push("readonly=on,");
-            }
-            drive.push("file=");
-            drive.push(value(disk.path.as_os_str()));
-            arguments.extend(["-drive".into(), drive]);
-            device(
-                &mut arguments,
-                &format!("virtio-blk-device,drive=disk{number}"),
-            );
+            let name = format!("disk{number}");
+            arguments.extend(["-blockdev".into(), disk.block_device(&name)?.into()]);
+            device(&mut arguments, &format!("virtio-blk-device,drive={name}"));
         }
         if let Some(uplink) = &self.uplink {
             arguments.extend(["-netdev".into(), format!("{uplink},id={UPLINK}").into()]);
@@ -82,47 +72,50 @@ impl Devices {
             // QEMU's transport is the one from before virtio 1.0 unless told otherwise.
             arguments.extend(["-global".into(), "virtio-mmio.force-legacy=false".into()]);
         }
-        arguments
+        Ok(arguments)
     }
-}
-
-/// A value in a list of QEMU's: a comma is written twice.
-fn value(text: &OsStr) -> OsString {
-    let bytes = text.as_bytes().iter();
-    let doubled = bytes.flat_map(|&byte| std::iter::repeat_n(byte, 1 + usize::from(byte == b',')));
-    OsString::from_vec(doubled.collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::Format;
+    use std::path::Path;
 
-    fn image(path: &str, format: Format, read_only: bool) -> Image {
+    fn image(path: &Path, read_only: bool) -> Image {
         Image {
-            path: path.into(),
-            format,
+            path: path.to_owned(),
+            format: None,
             read_only,
         }
     }
 
     #[test]
     fn disks_come_first_and_in_their_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let put = |name: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, [0; 512]).unwrap();
+            path
+        };
         let devices = Devices {
-            disks: vec![
-                image("/a,b.img", Format::Raw, false),
-                image("/c.qcow2", Format::Qcow2, true),
-            ],
+            disks: vec![image(&put("a,b.img"), false), image(&put("c"), true)],
             uplink: Some("user,hostfwd=tcp::2222-:22".into()),
             entropy: true,
         };
-        let arguments = devices.arguments().join(OsStr::new(" "));
+        let arguments = devices.arguments().unwrap().join("\n".as_ref());
+        let arguments = arguments.into_string().unwrap();
+        let arguments: Vec<_> = arguments.lines().collect();
+        let [disk0, disk1] = [arguments[1], arguments[5]];
+        assert!(disk0.contains("a,b.img") && disk0.contains(r#""node-name":"disk0""#));
+        assert!(disk1.contains(r#""read-only":true"#) && disk1.contains(r#""node-name":"disk1""#));
+        let arguments = arguments
+            .join(" ")
+            .replace(disk0, "DISK")
+            .replace(disk1, "DISK");
         assert_eq!(
-            arguments.to_string_lossy(),
-            "-drive if=none,id=disk0,format=raw,cache=writeback,file=/a,,b.img \
-             -device virtio-blk-device,drive=disk0,bus=virtio-mmio-bus.0 \
-             -drive if=none,id=disk1,format=qcow2,cache=writeback,readonly=on,file=/c.qcow2 \
-             -device virtio-blk-device,drive=disk1,bus=virtio-mmio-bus.1 \
+            arguments,
+            "-blockdev DISK -device virtio-blk-device,drive=disk0,bus=virtio-mmio-bus.0 \
+             -blockdev DISK -device virtio-blk-device,drive=disk1,bus=virtio-mmio-bus.1 \
              -netdev user,hostfwd=tcp::2222-:22,id=uplink \
              -device virtio-net-device,netdev=uplink,bus=virtio-mmio-bus.2 \
              -device virtio-rng-device,bus=virtio-mmio-bus.3 \
@@ -133,7 +126,7 @@ mod tests {
     #[test]
     fn a_ninth_device_has_no_room() {
         let mut devices = Devices {
-            disks: vec![image("/a", Format::Raw, true); 7],
+            disks: vec![image(Path::new("/a"), true); 7],
             uplink: Some("user".into()),
             entropy: false,
         };

@@ -259,7 +259,10 @@ impl Machine {
     }
 
     /// The command that [`Self::spawn`] runs, without the console's arguments.
-    pub fn command(&self) -> Command {
+    ///
+    /// # Errors
+    /// When an image cannot be a disk.
+    pub fn command(&self) -> Result<Command> {
         let mut command = Command::new(&self.program);
         let mebibytes = self.board.memory(self.memory).div_ceil(1 << 20);
         command.args(self.board.processors(&self.cpu, self.harts));
@@ -282,9 +285,9 @@ impl Machine {
         if !self.reboot {
             command.arg("-no-reboot");
         }
-        command.args(self.devices.arguments());
+        command.args(self.devices.arguments()?);
         command.args(&self.extra);
-        command
+        Ok(command)
     }
 
     /// Starts QEMU with its console captured, and fed only by [`Run::send`].
@@ -293,7 +296,7 @@ impl Machine {
     /// When a file is missing or QEMU cannot be started.
     pub fn spawn(&self) -> Result<Run> {
         self.check()?;
-        let mut command = self.command();
+        let mut command = self.command()?;
         command.args(["-display", "none", "-monitor", "none"]);
         command.args(self.board.serial_lines("stdio"));
         let show = self.live.then_some(Show::StandardError);
@@ -307,7 +310,7 @@ impl Machine {
     /// When a file is missing or QEMU cannot be started.
     pub fn spawn_interactive(&self, show: Show) -> Result<Run> {
         self.check()?;
-        let mut command = self.command();
+        let mut command = self.command()?;
         command.arg("-nographic");
         command.args(self.board.serial_lines("mon:stdio"));
         Run::start(command, self.console(true, Some(show))?)
@@ -340,7 +343,6 @@ impl Machine {
         if let Some(tree) = &self.dtb {
             check_tree(tree)?;
         }
-        self.devices.disks.iter().try_for_each(Image::check)?;
         self.devices.check(&self.board)?;
         if self.board.harts().is_none() && self.cpu != DEFAULT_CPU {
             self.check_processor()?;
@@ -460,7 +462,7 @@ mod tests {
     use super::*;
 
     fn line(machine: &Machine) -> String {
-        let command = machine.command();
+        let command = machine.command().unwrap();
         let arguments: Vec<_> = command
             .get_args()
             .map(|argument| argument.to_string_lossy())

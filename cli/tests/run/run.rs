@@ -153,9 +153,9 @@ fn devices_of_guests_are_devices_of_the_host() {
     let script = Script::new(ECHO);
     let kernel = script.file("Image", &image());
     let disk = script.file("root.img", &[0; 1024]);
-    let qcow2 = script.file("data.qcow2", b"QFI\xfb and more");
+    let other = script.file("data.img", &[0; 1024]);
     let root = format!("{},serial=root", disk.display());
-    let data = format!("{},readonly", qcow2.display());
+    let data = format!("{},readonly", other.display());
     let net = "user,mac=52:54:00:12:34:56,hostfwd=tcp::2222-:22";
     let arguments = [
         "--disk", &root, "--drive", &data, "--net", net, "--net", "--port", "log",
@@ -163,9 +163,8 @@ fn devices_of_guests_are_devices_of_the_host() {
     let output = script.patchvisor_run(&arguments, &kernel);
     let line = String::from_utf8_lossy(&output.stdout);
     for part in [
-        "format=raw,cache=writeback,file=/",
-        "root.img -device virtio-blk-device,drive=disk0,bus=virtio-mmio-bus.0 ",
-        "format=qcow2,cache=writeback,readonly=on,file=/",
+        "root.img\",\"read-only\":false},\"node-name\":\"disk0\",\"read-only\":false} -device virtio-blk-device,drive=disk0,bus=virtio-mmio-bus.0 ",
+        "data.img\",\"read-only\":true}",
         "-device virtio-blk-device,drive=disk1,bus=virtio-mmio-bus.1 ",
         "-netdev user,hostfwd=tcp::2222-:22,id=uplink ",
         "-device virtio-net-device,netdev=uplink,bus=virtio-mmio-bus.2 ",

@@ -1,17 +1,25 @@
 //! Disks as the host has them: images for QEMU, disks of a board, files that go into the bundle.
 
+mod image;
+mod qcow2;
+mod signs;
+
+pub use image::Image;
+
 use crate::guest::Guest;
 use anyhow::{Context, Result, bail};
 use bundle::Source;
+use rustix::fs::OFlags;
+use signs::looks;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a sector (Virtio 1.3, 5.2.4: the unit of capacity).
 const SECTOR: u64 = 512;
-/// What a qcow2 image begins with (QEMU, docs/interop/qcow2.txt).
-const QCOW2: &[u8; 4] = b"QFI\xfb";
+/// Most bytes of a packed disk: all of it is in the host's memory.
+const LARGEST_PACKED: u64 = 8 << 30;
 /// Most bytes of changes to a packed disk, unless more or fewer are asked for.
 pub const DEFAULT_CHANGES: u64 = 64 << 20;
 
@@ -20,6 +28,8 @@ pub const DEFAULT_CHANGES: u64 = 64 << 20;
 pub struct Disk {
     /// What is on it.
     pub content: Content,
+    /// How it is stored in its image, if anything was said of it.
+    pub format: Option<Format>,
     /// Whether the guest may not change it.
     pub read_only: bool,
     /// What the guest is told that it is called.
@@ -29,7 +39,7 @@ pub struct Disk {
 /// What is on a disk.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Content {
-    /// An image, raw or qcow2, which QEMU gives the host as a disk; a partition of it by its number in
+    /// An image which QEMU gives the host as a disk; a partition of it by its number in
     /// the GPT, if one is named.
     Image {
         /// The image.
@@ -48,24 +58,16 @@ pub enum Content {
     },
 }
 
-/// An image that QEMU gives the host as a disk.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Image {
-    /// The file or block device, absolute.
-    pub path: PathBuf,
-    /// How the disk is stored in it.
-    pub format: Format,
-    /// Whether nobody may change it.
-    pub read_only: bool,
-}
-
 /// How a disk is stored in a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {
     /// Byte for byte.
     Raw,
     /// As QEMU's qcow2.
-    Qcow2,
+    Qcow2 {
+        /// Whether it may name other files, behind it or for its data.
+        others: bool,
+    },
 }
 
 impl Disk {
@@ -73,18 +75,9 @@ impl Disk {
     pub fn new(content: Content) -> Self {
         Self {
             content,
+            format: None,
             read_only: false,
             serial: String::new(),
-        }
-    }
-}
-
-impl Format {
-    /// QEMU's name for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Qcow2 => "qcow2",
         }
     }
 }
@@ -93,7 +86,7 @@ impl Format {
 /// same image share the disk.
 ///
 /// # Errors
-/// When a path cannot be made absolute.
+/// When a path cannot be made absolute, or two guests say different formats of one image.
 pub fn images(guests: &[Guest]) -> Result<Vec<Image>> {
     let mut images: Vec<Image> = Vec::new();
     for disk in guests.iter().flat_map(|guest| &guest.disks) {
@@ -102,17 +95,21 @@ pub fn images(guests: &[Guest]) -> Result<Vec<Image>> {
         };
         let path = absolute(path)?;
         match images.iter_mut().find(|image| image.path == path) {
-            Some(image) => image.read_only &= disk.read_only,
+            Some(image) => {
+                if image.format != disk.format {
+                    bail!(
+                        "the disk image {} has one format: say the same of it in each VM",
+                        path.display()
+                    );
+                }
+                image.read_only &= disk.read_only;
+            }
             None => images.push(Image {
-                format: Format::Raw,
+                format: disk.format,
                 path,
                 read_only: disk.read_only,
             }),
         }
-    }
-    for image in &mut images {
-        // What cannot be read is named by `check`.
-        image.format = format(&image.path).unwrap_or(Format::Raw);
     }
     Ok(images)
 }
@@ -136,61 +133,56 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     }
 }
 
-fn format(path: &Path) -> std::io::Result<Format> {
-    let mut start = [0; QCOW2.len()];
-    let is_qcow2 = match File::open(path)?.read_exact(&mut start) {
-        Ok(()) => &start == QCOW2,
-        Err(_) => false,
-    };
-    Ok(if is_qcow2 { Format::Qcow2 } else { Format::Raw })
-}
-
-impl Image {
-    /// Checks that it can serve as a disk.
-    ///
-    /// # Errors
-    /// When it cannot be opened or has no size that a disk may have.
-    pub fn check(&self) -> Result<()> {
-        let path = self.path.display();
-        open(&self.path, !self.read_only)
-            .and_then(|size| match (size, self.format) {
-                (Some(size), Format::Raw) => check_size(size),
-                _ => Ok(()),
-            })
-            .with_context(|| format!("the disk image {path}"))
-    }
-}
-
 /// Reads a raw image that is to be packed.
 ///
 /// # Errors
 /// When it cannot be read, or is no raw image.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, format: Option<Format>) -> Result<Vec<u8>> {
     let read = || {
-        open(path, false)?;
-        if format(path)? == Format::Qcow2 {
+        let (file, size) = open(path, false)?;
+        let size = size.context("it is a device: copy it into a file first")?;
+        if format.is_none() && looks(&file, size)?.is_some() {
             bail!(
-                "it is a qcow2 image, and a bundle takes raw ones: `qemu-img convert -O raw` makes one"
+                "it does not look like a raw image, and a bundle takes no others: `qemu-img convert -O raw` makes one \
+                 if you know where it comes from; add ,format=raw if it is the raw disk of a guest"
             );
         }
-        let bytes = std::fs::read(path)?;
-        check_size(bytes.len() as u64)?;
+        check_size(size)?;
+        if size > LARGEST_PACKED {
+            bail!(
+                "it has {size} bytes, and a packed disk, all of which is in the host's memory, has 8 GiB at most: \
+                 give a smaller one, or leave bundle: out"
+            );
+        }
+        let mut bytes = Vec::new();
+        file.take(size).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != size {
+            bail!("it became shorter meanwhile: try again");
+        }
         Ok(bytes)
     };
     read().with_context(|| format!("the disk image {}", path.display()))
 }
 
 /// Opens an image; its size in bytes if it is a file.
-fn open(path: &Path, write: bool) -> Result<Option<u64>> {
+fn open(path: &Path, write: bool) -> Result<(File, Option<u64>)> {
     use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
     if path.is_dir() {
         bail!("it is a directory: name a file");
     }
-    match File::options().read(true).write(write).open(path) {
+    // A pipe would wait for its other end.
+    let mut options = File::options();
+    options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    match options.read(true).write(write).open(path) {
         Ok(file) => {
             let metadata = file.metadata()?;
-            let is_device = metadata.file_type().is_block_device();
-            Ok((!is_device).then_some(metadata.len()))
+            let kind = metadata.file_type();
+            if !kind.is_file() && !kind.is_block_device() {
+                bail!(
+                    "it is neither a file nor a block device: copy what comes out of it into a file"
+                );
+            }
+            Ok((file, kind.is_file().then_some(metadata.len())))
         }
         Err(error) if error.kind() == NotFound => {
             bail!("it is not there: `qemu-img create -f raw FILE 4G` makes an empty one")
@@ -240,46 +232,49 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             path.canonicalize().unwrap()
         };
-        let (a, b) = (put("a.img", &[0; 512]), put("b.qcow2", b"QFI\xfb..."));
+        let (a, b) = (put("a.img", &[0; 512]), put("b.img", &[0; 512]));
         let roundabout = directory.path().join(".").join("a.img");
-        let guests = [
+        let mut guests = [
             guest(&[(&b, None, true), (&a, Some(1), true)]),
             guest(&[(&roundabout, Some(2), false)]),
         ];
-        let images = images(&guests).unwrap();
-        let image = |path: &PathBuf, format, read_only| Image {
+        let image = |path: &PathBuf, read_only| Image {
             path: path.clone(),
-            format,
+            format: None,
             read_only,
         };
-        let expected = [
-            image(&b, Format::Qcow2, true),
-            image(&a, Format::Raw, false),
-        ];
-        assert_eq!(images, expected);
+        let found = images(&guests).unwrap();
+        assert_eq!(found, [image(&b, true), image(&a, false)]);
         let sources = guests.iter().flat_map(|guest| &guest.disks);
         let sources = sources.map(|disk| match &disk.content {
-            Content::Image { path, partition } => source(&images, path, *partition).unwrap(),
+            Content::Image { path, partition } => source(&found, path, *partition).unwrap(),
             other => panic!("{other:?}"),
         });
         let partition = |number| Source::Partition { device: 1, number };
         let expected = [Source::Device(0), partition(1), partition(2)];
         assert_eq!(sources.collect::<Vec<_>>(), expected);
+
+        guests[1].disks[0].format = Some(Format::Raw);
+        let error = images(&guests).unwrap_err().to_string();
+        assert!(error.contains("the same"), "{error}");
     }
 
     #[test]
     fn what_cannot_be_a_disk_is_told_with_the_remedy() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.img");
-        let check = |path: &Path, read_only| {
+        let check = |path: &Path| {
             let image = Image {
                 path: path.to_owned(),
-                format: format(path).unwrap_or(Format::Raw),
-                read_only,
+                format: None,
+                read_only: false,
             };
-            image.check().map_err(|error| format!("{error:#}"))
+            image
+                .block_device("d")
+                .map_err(|error| format!("{error:#}"))
         };
-        let message = |path: &Path| check(path, false).unwrap_err();
+        let message = |path: &Path| check(path).unwrap_err();
+        let unpackable = |format| format!("{:#}", read(&path, format).unwrap_err());
         assert!(message(&path).contains("qemu-img create"));
         assert!(message(&path).contains("a.img"));
         assert!(message(directory.path()).contains("a directory"));
@@ -287,13 +282,34 @@ mod tests {
         assert!(message(&path).contains("empty"));
         std::fs::write(&path, [0; 513]).unwrap();
         assert!(message(&path).contains("truncate -s %512"));
-        assert!(format!("{:#}", read(&path).unwrap_err()).contains("513 bytes"));
+        assert!(unpackable(None).contains("513 bytes"));
         std::fs::write(&path, [0; 1024]).unwrap();
-        check(&path, false).unwrap();
-        assert_eq!(read(&path).unwrap().len(), 1024);
-        // A qcow2 image is as long as it likes, and is packed nowhere.
-        std::fs::write(&path, b"QFI\xfb and more").unwrap();
-        check(&path, true).unwrap();
-        assert!(format!("{:#}", read(&path).unwrap_err()).contains("qemu-img convert"));
+        check(&path).unwrap();
+        assert_eq!(read(&path, None).unwrap().len(), 1024);
+        // What looks like another image is packed as it is, where that was said.
+        let mut bytes = [0; 512];
+        bytes[..4].copy_from_slice(b"QFI\xfb");
+        std::fs::write(&path, bytes).unwrap();
+        assert!(unpackable(None).contains("qemu-img convert"));
+        assert_eq!(read(&path, Some(Format::Raw)).unwrap(), bytes);
+        // Nothing is read of what is too large, though it takes no room.
+        File::create(&path)
+            .unwrap()
+            .set_len(LARGEST_PACKED + 512)
+            .unwrap();
+        assert!(unpackable(None).contains("8 GiB"));
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        for write in [false, true] {
+            let error = open(&path, write).unwrap_err().to_string();
+            assert!(error.contains("neither a file"), "{error}");
+        }
+        assert!(read(&path, None).is_err());
     }
 }
