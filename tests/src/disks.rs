@@ -1,10 +1,10 @@
-//! Disks of every kind but a whole image: a partition, a file of the bundle, what may not be written.
+//! Disks of every kind but a whole image: a partition, a file of the bundle, what may not be written, qcow2.
 
 use crate::linux::{LIMIT, POWER_OFF, WITH_MODULES};
 use crate::{artefacts, runner};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use patchvisor::disk::{self, Content, Disk};
+use patchvisor::disk::{self, Content, Disk, Format};
 use patchvisor::guest::{self, Guest};
 use std::fs::File;
 use std::io::Write;
@@ -34,11 +34,20 @@ pub fn trials() -> Vec<Trial> {
         ),
         runner::trial("disks::changes_of_a_packed_disk_end_at_their_limit", packed),
         runner::trial("disks::a_read_only_disk_refuses_to_be_written", read_only),
+        runner::trial("disks::a_header_that_a_guest_writes_opens_nothing", forged),
     ]
 }
 
 /// Runs a script with one disk, whose serial is `a serial`. All its commands must succeed.
 fn run(content: Content, read_only: bool, script: &str) -> Result<()> {
+    let disk = Disk {
+        read_only,
+        ..Disk::new(content)
+    };
+    run_on(disk, script)
+}
+
+fn run_on(mut disk: Disk, script: &str) -> Result<()> {
     let kernel = fetch::kernel(Suite::Trixie)?;
     let init =
         format!("{WITH_MODULES}{FIND}(set -ex\n{script}\n) && echo TEST:passed\n{POWER_OFF}");
@@ -54,11 +63,8 @@ fn run(content: Content, read_only: bool, script: &str) -> Result<()> {
     guest.initrd = Some(initrd.path().to_owned());
     guest.vm.memory = 256 * MIB;
     guest.vm.append = "console=ttyS0 panic=1 loglevel=2".into();
-    guest.disks = vec![Disk {
-        read_only,
-        serial: "a serial".into(),
-        ..Disk::new(content)
-    }];
+    disk.serial = "a serial".into();
+    guest.disks = vec![disk];
     let bundle = guest.write_bundle()?;
     let machine = guest::machine(&artefacts::monitor()?, bundle.path())?
         .disks(disk::images(std::slice::from_ref(&guest))?);
@@ -216,4 +222,66 @@ fn read_only() -> Result<()> {
         "the image has changed"
     );
     Ok(())
+}
+
+/// The guest makes its raw disk look like a qcow2 image that has a file of the host behind it. At the next run
+/// that is refused, unless the user allows that very thing; then it is such an image.
+fn forged() -> Result<()> {
+    const SIZE: u64 = 64 << 10;
+    let behind = patterned(SIZE)?;
+    let disk = NamedTempFile::with_prefix("patchvisor-disk-")?;
+    disk.as_file().set_len(SIZE)?;
+    let header = qcow2(SIZE, behind.path().to_str().context("a name of no text")?);
+    let octal = header.iter().map(|byte| format!("\\{byte:03o}"));
+    let script = format!(
+        "printf '{}' | dd of=$disk conv=notrunc,fsync",
+        octal.collect::<String>()
+    );
+    let described = |format, read_only| Disk {
+        format,
+        read_only,
+        ..Disk::new(Content::Image {
+            path: disk.path().to_owned(),
+            partition: None,
+        })
+    };
+    run_on(described(None, false), &script)?;
+    ensure!(std::fs::read(disk.path())?.starts_with(&header));
+
+    let qcow2 = |others| Some(Format::Qcow2 { others });
+    for (format, way) in [(None, ",format=raw"), (qcow2(false), ",backing=allow")] {
+        let error = run_on(described(format, true), "true").err();
+        let error = format!("{:#}", error.context("it runs")?);
+        ensure!(error.contains(way), "{error}");
+    }
+    let script = format!(
+        "test $(sha256sum < $disk | cut -d ' ' -f 1) = {}",
+        sum(0, SIZE)?
+    );
+    run_on(described(qcow2(true), true), &script)
+}
+
+/// A qcow2 image of this size, with clusters of 512 bytes none of which is there: all is in the raw
+/// file behind it (QEMU, docs/interop/qcow2.rst).
+fn qcow2(size: u64, behind: &str) -> Vec<u8> {
+    const CLUSTER: u64 = 512;
+    let mut image = vec![0; 4 * CLUSTER as usize];
+    let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"QFI\xfb\0\0\0\x02");
+    put(8, &256_u64.to_be_bytes());
+    put(16, &(behind.len() as u32).to_be_bytes());
+    put(20, &CLUSTER.ilog2().to_be_bytes());
+    put(24, &size.to_be_bytes());
+    // The first table is the second cluster; each of its entries stands for a cluster of 64.
+    put(36, &(size.div_ceil(CLUSTER * 64) as u32).to_be_bytes());
+    put(40, &CLUSTER.to_be_bytes());
+    // A table of reference counts, and a block of them.
+    put(48, &(2 * CLUSTER).to_be_bytes());
+    put(56, &1_u32.to_be_bytes());
+    put(2 * CLUSTER as usize, &(3 * CLUSTER).to_be_bytes());
+    put(3 * CLUSTER as usize, &[0, 1, 0, 1, 0, 1, 0, 1]);
+    // The format of what is behind it.
+    put(72, b"\xe2\x79\x2a\xca\0\0\0\x03raw");
+    put(256, behind.as_bytes());
+    image
 }
