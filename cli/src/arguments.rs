@@ -225,7 +225,8 @@ pub struct GuestArguments {
     /// Values of the emulation map in use [default: 65536]
     #[arg(long, value_name = "N")]
     pub values: Option<u32>,
-    /// First address of the monitor's window, a multiple of 1 GiB [default: chosen]
+    /// First address of the monitor's window, an entry of the root in the upper half of the processor's widest
+    /// paging mode [default: the first, or behind the window of a Patchvisor below]
     #[arg(long, value_name = "ADDRESS", value_parser = size::address)]
     pub window: Option<u64>,
     /// A disk: an image file, which is raw unless ,format=qcow2 is added; bundle:FILE for an image that is

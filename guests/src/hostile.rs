@@ -86,9 +86,9 @@ impl Attack {
             end - 1,
             end,
             0x3f_ffff_fff8,
-            0xffff_ffc0_0000_0000,
-            0xffff_ffc0_0020_0000,
-            0xffff_ffc0_8000_0000,
+            0xff00_0000_0000_0000,
+            0xff00_0000_0020_0000,
+            0xff00_0000_8000_0000,
             u64::MAX,
         ]
     }
@@ -102,7 +102,7 @@ impl Attack {
             2 => place.wrapping_sub(random.below(64)),
             3 => place ^ 1 << random.below(64),
             // Anywhere in the window.
-            4 | 5 => 0xffff_ffc0_0000_0000 + random.below(1 << 36),
+            4 | 5 => 0xff00_0000_0000_0000 + random.below(1 << 36),
             6 => random.next() >> random.below(64),
             _ => !(random.next() >> random.below(64)),
         }

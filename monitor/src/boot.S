@@ -7,17 +7,70 @@
 .option norvc
 .section .text.start, "ax"
 
-# Goes on in the window, by the boot root; s7 = virtual minus physical. Uses t0, t1, t3, t4.
+# Zeroes from \from to \to, symbols at multiples of 8.
+.macro zero from, to
+  lla t0, \from
+  lla t1, \to
+1:
+  sd zero, 0(t0)
+  addi t0, t0, 8
+  bltu t0, t1, 1b
+.endm
+
+# Copies so many bytes as .data has from t0 to t1.
+.macro copy_data
+  lla t2, __rodata_end
+  lla t3, __load_end
+  sub t3, t3, t2
+1:
+  ld t2, 0(t0)
+  sd t2, 0(t1)
+  addi t0, t0, 8
+  addi t1, t1, 8
+  addi t3, t3, -8
+  bnez t3, 1b
+.endm
+
+# Relocates the image for address s6: *(image + offset) = new address of the image + addend.
+.macro relocate
+  lla t0, __rela_start
+  lla t1, __rela_end
+1:
+  bgeu t0, t1, 2f
+  ld t2, 0(t0)
+  lwu t3, 8(t0)
+  ld t4, 16(t0)
+  addi t0, t0, 24
+  li t5, 3                              # R_RISCV_RELATIVE
+  bne t3, t5, early_trap
+  add t2, t2, s2
+  add t4, t4, s6
+  sd t4, 0(t2)
+  j 1b
+2:
+.endm
+
+# A stack, and what `tp` points to until there is a Cpu: its stack for faults alone.
+.macro boot_registers
+  lla sp, boot_stack
+  li t0, {boot_stack_size}
+  add sp, sp, t0
+  lla tp, boot_cpu
+  sd sp, {fault_stack}(tp)
+.endm
+
+# Goes on in the window, by the boot root. Uses t0, t1.
 .macro enter_window
-  li t4, 8
-  slli t1, t4, 60
-  lla t3, boot_root
-  srli t3, t3, 12
-  or t1, t1, t3
+  lla t0, {boot_image}
+  ld t0, 0(t0)
+  lla t1, __image_start
+  sub t1, t0, t1                        # virtual minus physical
+  lla t0, 1f
+  add t0, t0, t1
+  lla t1, {boot_satp}
+  ld t1, 0(t1)
   csrw satp, t1
   sfence.vma
-  lla t0, 1f
-  add t0, t0, s7
   jr t0
 1:
   lla t0, monitor_trap
@@ -52,129 +105,33 @@ _start:
   lla s3, early_trap
   csrw stvec, s3
 
-  lla t0, __bss_start
-  lla t1, __bss_end
-1:
-  sd zero, 0(t0)
-  addi t0, t0, 8
-  bltu t0, t1, 1b
-
-  # The boot root: every gigabyte of the lower half mapped to itself, so that translation can be
-  # switched on here, and the window in the upper half.
+  # The first pass, with translation off and the image where it is: Rust finds out what the processor
+  # has, reads the firmware's device tree wherever it lies, chooses the window's place and makes the
+  # boot root. Nothing of it stays but what is in .kept.
   lla s2, __image_start
-  lla t0, boot_root
-  li t1, 0xcf                           # V R W X A D
-  li t2, 256
-  li t4, 0x10000000                     # 1 GiB in PPN units, shifted as in a PTE
-1:
-  sd t1, 0(t0)
-  add t1, t1, t4
-  addi t0, t0, 8
-  addi t2, t2, -1
-  bnez t2, 1b
-  # t0 is at entry 256: the first slot of the window holds the image, the others the direct map.
-  srli t1, s2, 30
-  slli t1, t1, 28
-  ori t1, t1, 0xef                      # V R W X G A D
-  li t2, {window_slot}
-  slli t2, t2, 3
-  add t0, t0, t2
-  sd t1, 0(t0)
-  li t1, 0xe7                           # V R W G A D
-  li t2, {direct_slots}
-1:
-  addi t0, t0, 8
-  sd t1, 0(t0)
-  add t1, t1, t4
-  addi t2, t2, -1
-  bnez t2, 1b
+  zero __kept_start, __bss_end
+  lla t0, __rodata_end
+  lla t1, __data_kept
+  copy_data
+  mv s6, s2
+  relocate
+  boot_registers
+  mv a0, s1
+  mv a1, s2
+  call {prepare}
 
-  # Which translation modes are there? Each gets a root that maps the lower half to itself. A mode
-  # that is not there leaves satp as it was.
-  lla t0, boot_root
-  lla t1, probe_sv48
-  lla t2, probe_sv57
-  srli t3, t0, 12
-  slli t4, t3, 10
-  ori t4, t4, 1
-  sd t4, 0(t1)
-  srli t5, t1, 12
-  slli t4, t5, 10
-  ori t4, t4, 1
-  sd t4, 0(t2)
-  srli t6, t2, 12
-  li s4, 1                              # modes found: bit MODE
-  li t4, 8
-  slli t1, t4, 60
-  or t1, t1, t3
-  csrw satp, t1
-  csrr t2, satp
-  bne t1, t2, no_sv39
-  ori s4, s4, 0x100
-  csrw satp, zero
-  li t4, 9
-  slli t1, t4, 60
-  or t1, t1, t5
-  csrw satp, t1
-  csrr t2, satp
-  csrw satp, zero
-  bne t1, t2, 1f
-  ori s4, s4, 0x200
-1:
-  li t4, 10
-  slli t1, t4, 60
-  or t1, t1, t6
-  csrw satp, t1
-  csrr t2, satp
-  csrw satp, zero
-  bne t1, t2, 1f
-  ori s4, s4, 0x400
-1:
-  # ASID bits: as many as stick.
-  li t1, 0x8ffff
-  slli t1, t1, 44
-  or t1, t1, t3
-  csrw satp, t1
-  csrr s5, satp
-  slli s5, s5, 4
-  srli s5, s5, 48                       # largest ASID
-  csrw satp, zero
-  sfence.vma
-
-  # Where the image will be: in the window's first slot, at its offset within its gigabyte.
-  slli s6, s2, 34
-  srli s6, s6, 34
-  li t1, {window}
-  add s6, s6, t1                        # virtual address of __image_start
-  sub s7, s6, s2                        # virtual minus physical
-
-  # Relocate: *(image + offset) = new address of the image + addend.
-  lla t0, __rela_start
-  lla t1, __rela_end
-1:
-  bgeu t0, t1, 2f
-  ld t2, 0(t0)
-  lwu t3, 8(t0)
-  ld t4, 16(t0)
-  addi t0, t0, 24
-  li t5, 3                              # R_RISCV_RELATIVE
-  bne t3, t5, early_trap
-  add t2, t2, s2
-  add t4, t4, s6
-  sd t4, 0(t2)
-  j 1b
-2:
+  # The second, in the window.
+  lla s6, {boot_image}
+  ld s6, 0(s6)
+  lla t0, __data_kept
+  lla t1, __rodata_end
+  copy_data
+  zero __bss_start, __bss_end
+  relocate
   enter_window
-  lla sp, boot_stack
-  li t0, {boot_stack_size}
-  add sp, sp, t0
-  lla tp, boot_cpu                      # until there is a Cpu: its stack for faults alone
-  sd sp, {fault_stack}(tp)
+  boot_registers
   mv a0, s0
-  mv a1, s1
-  mv a2, s2
-  mv a3, s4
-  mv a4, s5
+  mv a1, s2
   call {start}
 
 # Another hart of the host, started by the firmware: a0 = hart ID, a1 = its Cpu.
@@ -185,12 +142,6 @@ other_hart_start:
   lla t0, early_trap
   csrw stvec, t0
   mv tp, a1
-  lla s2, __image_start
-  slli s6, s2, 34
-  srli s6, s6, 34
-  li t1, {window}
-  add s6, s6, t1
-  sub s7, s6, s2                        # virtual minus physical
   enter_window
   ld sp, 0(tp)
   mv a0, tp
@@ -200,9 +151,6 @@ other_hart_start:
 .balign 4
 no_compressed:
   lla s3, no_compressed_text
-  j fail
-no_sv39:
-  lla s3, no_sv39_text
   j fail
 .balign 4
 early_trap:
@@ -229,19 +177,11 @@ fail:
 .section .rodata.boot, "a"
 no_compressed_text:
   .asciz "patchvisor: error: this processor has no C extension, which patches need; use one that has it\r\n"
-no_sv39_text:
-  .asciz "patchvisor: error: this processor has no Sv39 address translation; use one that has it\r\n"
 early_trap_text:
   .asciz "patchvisor: error: the monitor trapped before it was up; check that firmware and machine are supported\r\n"
 
-.local boot_root
-.comm boot_root, 4096, 4096
 .local boot_cpu
 .comm boot_cpu, 64, 16
-.local probe_sv48
-.comm probe_sv48, 4096, 4096
-.local probe_sv57
-.comm probe_sv57, 4096, 4096
 .local boot_stack
 .comm boot_stack, {boot_stack_size}, 16
 .option pop

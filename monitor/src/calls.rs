@@ -18,6 +18,7 @@ use super::machine::{End, Machine};
 use super::page_fault::fault_of;
 use super::system;
 use super::virtual_hart::{State, Vcpu};
+use super::window;
 
 /// The machine as the SBI sees it, for the time of one call.
 struct Service<'a> {
@@ -96,6 +97,10 @@ impl sbi::Machine for Service<'_> {
             architecture: sbi_rt::get_marchid() as u64,
             implementation: sbi_rt::get_mimpid() as u64,
         }
+    }
+
+    fn window_end(&self) -> u64 {
+        window::behind()
     }
 
     fn per_hart(&mut self, _hart: usize) -> &mut PerHart {

@@ -73,7 +73,7 @@ impl Machine {
         if self.shadow.needs_fence_on_switch() {
             csr::fence_all();
         }
-        vcpu.satp = Some(satp);
+        let before = vcpu.satp.replace(satp);
         self.doorbells[vcpu.index].set_satp(satp);
         vcpu.user_pages = true;
         self.apply(vcpu, switched.dropped);
@@ -81,11 +81,10 @@ impl Machine {
         block.satp_vs = switched.context.satp_vs;
         block.satp_vu = switched.context.satp_vu;
         let root = Satp(switched.context.satp_vs);
-        block.root = window::DIRECT_MAP + root.root().0;
-        let root_shift = 30 + 9 * u64::from(root.mode() - 8);
-        if block.root_shift != root_shift {
-            // A routine's switch keeps the mode: it changes neither this nor the site cache.
-            block.root_shift = root_shift;
+        block.root = window::direct_map() + root.root().0;
+        block.root_shift = 30 + 9 * u64::from(root.mode() - 8);
+        if before.is_none_or(|before| Satp(before).mode() != Satp(satp).mode()) {
+            // A routine's switch keeps the guest's mode, and with it the site cache.
             vcpu.contexts.clear();
         }
         self.offer_context(vcpu);

@@ -42,6 +42,28 @@ pub fn fence_all() {
     unsafe { core::arch::asm!("sfence.vma", options(nostack)) };
 }
 
+/// What `satp` holds after `value` was written to it; translation is off then, as it was before.
+///
+/// # Safety
+/// If the processor takes `value`, its tables map this code to itself.
+pub unsafe fn try_satp(value: u64) -> u64 {
+    let found: u64;
+    // SAFETY: the caller's promise; no memory is accessed in between.
+    unsafe {
+        core::arch::asm!(
+            "sfence.vma",
+            "csrw satp, {value}",
+            "csrr {found}, satp",
+            "csrw satp, zero",
+            "sfence.vma",
+            value = in(reg) value,
+            found = out(reg) found,
+            options(nostack)
+        );
+    }
+    found
+}
+
 /// Drops cached translations of one hardware ASID.
 pub fn fence_asid(asid: u64) {
     // SAFETY: as for `fence_all`.

@@ -16,7 +16,7 @@ use virtio_drivers::transport::Transport as _;
 use super::dma::HostMemory;
 use super::gate::{Attempt, attempt};
 use super::host_virtio::{Transport, barrier, negotiate, wait_for};
-use super::{host, window};
+use super::window;
 
 /// Bytes that the host's entropy device is asked for.
 const SEED: usize = 32;
@@ -32,29 +32,21 @@ pub struct Entropy {
 }
 
 impl Entropy {
-    /// Seeded with what the loader left in the device tree and behind the bundle. It is wiped there, for nobody to
-    /// find it later: a guest may be given the memory.
-    pub fn collect(device_tree: HostPhys, tree: &HostTree) -> Self {
+    /// Seeded with what the loader left in the device tree, of which `blob` is a copy, and behind the bundle. It is
+    /// wiped there, for nobody to find it later: a guest may be given the memory.
+    pub fn collect(blob: &mut [u8], tree: &HostTree) -> Self {
         let mut generator = Generator::default();
         let counters = [Attempt::Time, Attempt::Cycle].map(|counter| attempt(counter).unwrap_or(0));
         generator.stir("counters", counters.map(u64::to_le_bytes).as_flattened());
-        let size = host::tree_size(device_tree);
-        // SAFETY: the firmware's tree, in the direct map; nothing refers to it any more.
-        let blob = unsafe { bytes_at(device_tree, size) };
         let seeds = Seeds::of(blob).unwrap_or_default();
         let places_kernels = seeds.kaslr.is_some();
         for place in seeds.places() {
             generator.mix("device tree", &blob[place.clone()]);
-            // A tree in read-only memory cannot be wiped, and no guest gets that.
-            if tree
-                .memory
-                .iter()
-                .any(|memory| has(memory, device_tree, size))
-            {
-                blob[place].fill(0);
-            }
+            blob[place].fill(0);
         }
-        if let Some(initrd) = tree.initrd {
+        let reach = window::place().reach();
+        let reached = |range: &HostRange| range.base.0.saturating_add(range.size) <= reach;
+        if let Some(initrd) = tree.initrd.filter(reached) {
             // SAFETY: where the firmware left the initrd, in the direct map; nothing refers to it yet.
             let initrd = unsafe { bytes_at(initrd.base, initrd.size) };
             if let Some(place) = fresh::find(initrd) {
@@ -126,6 +118,16 @@ impl Entropy {
 }
 
 /// Whether a range has `size` bytes at `at`.
+/// Wipes the seeds in `original`, the firmware's own tree at `at`, of which there is a copy.
+pub fn wipe(original: &mut [u8], at: HostPhys, tree: &HostTree) {
+    let size = original.len() as u64;
+    // A tree in read-only memory cannot be wiped, and no guest gets that.
+    if tree.memory.iter().any(|memory| has(memory, at, size)) {
+        let seeds = Seeds::of(original).unwrap_or_default();
+        seeds.places().for_each(|place| original[place].fill(0));
+    }
+}
+
 fn has(range: &HostRange, at: HostPhys, size: u64) -> bool {
     let offset = at.0.checked_sub(range.base.0);
     let room = offset.and_then(|offset| range.size.checked_sub(offset));

@@ -2,7 +2,7 @@
 
 use devices::GuestIsa;
 use devices::guest_isa;
-use devices::host_tree::{self, HostTree, TreeError};
+use devices::host_tree::{HostRange, HostTree, NoController};
 use isa::address::HostPhys;
 use isa::csr::{senvcfg, sstatus};
 use isa::satp;
@@ -53,12 +53,30 @@ pub fn tree_size(at: HostPhys) -> u64 {
     }
 }
 
-/// Reads the device tree that the firmware left at `at`.
-pub fn read_tree(at: HostPhys) -> Result<HostTree, TreeError> {
-    let size = tree_size(at) as usize;
-    // SAFETY: memory that the firmware set aside for the tree and that nothing writes.
-    let bytes = unsafe { core::slice::from_raw_parts(window::direct(at).as_ptr(), size) };
-    host_tree::read(bytes)
+/// Takes out of the tree what lies beyond `reach`, where the monitor has no way to it. Gives the bytes of
+/// memory among it.
+pub fn leave_out(tree: &mut HostTree, reach: u64) -> u64 {
+    let end = |range: &HostRange| range.base.0.saturating_add(range.size);
+    let reached = |range: &HostRange| end(range) <= reach;
+    tree.uart = tree.uart.take().filter(|uart| reached(&uart.registers));
+    if let Ok(known) = &tree.controller
+        && !reached(&known.registers)
+    {
+        tree.controller = Err(NoController::Unusable {
+            node: alloc::format!("the one at {}", known.registers.base),
+            why: "the monitor does not reach its registers",
+        });
+    }
+    tree.rtc = tree.rtc.filter(reached);
+    tree.finisher = tree.finisher.filter(reached);
+    tree.virtio.retain(|device| reached(&device.registers));
+    let mut left_out = 0;
+    for memory in &mut tree.memory {
+        let beyond = end(memory).saturating_sub(reach.max(memory.base.0));
+        memory.size -= beyond;
+        left_out += beyond;
+    }
+    left_out
 }
 
 impl Host {

@@ -8,8 +8,8 @@ use core::fmt;
 use devices::host_tree::{HostRange, HostTree};
 use isa::address::HostPhys;
 
+use super::heap;
 use super::window::{self, Image};
-use super::{heap, host};
 
 /// A range of host-physical memory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,6 +55,13 @@ pub struct Layout {
 pub enum LayoutError {
     /// The firmware handed no bundle over.
     NoBundle,
+    /// The loader left the bundle where the monitor has no way to it.
+    Beyond {
+        /// Behind its last byte.
+        end: u64,
+        /// Behind the last byte that the monitor reaches.
+        reach: u64,
+    },
     /// Too little memory.
     Memory {
         /// Bytes in the largest free piece.
@@ -71,6 +78,11 @@ impl fmt::Display for LayoutError {
                 f,
                 "no bundle: the device tree names no initrd; make one with `patchvisor pack` and load it as the initrd"
             ),
+            Self::Beyond { end, reach } => write!(
+                f,
+                "the bundle ends at {end:#x}, and the monitor reaches memory below {reach:#x} with this processor's paging; \
+                 have the loader put it there"
+            ),
             Self::Memory { largest, needed } => write!(
                 f,
                 "too little memory: the largest free piece has {} KiB, the monitor needs {} KiB of it; give the machine more",
@@ -85,35 +97,31 @@ const PAGE: u64 = 4096;
 const MEGABYTE: u64 = 1 << 20;
 
 /// Decides, moves the bundle and starts the heap.
-pub fn plan(image: &Image, device_tree: HostPhys, tree: &HostTree) -> Result<Layout, LayoutError> {
+///
+/// `reach` is the end of what the direct map can have; all of the tree is below.
+pub fn plan(image: &Image, tree: &HostTree, reach: u64) -> Result<Layout, LayoutError> {
     let initrd = tree.initrd.ok_or(LayoutError::NoBundle)?;
     let initrd = Range::of(initrd);
     if initrd.size() == 0 {
         return Err(LayoutError::NoBundle);
     }
-    let reach = window::DIRECT_SLOTS * window::SLOT;
+    if initrd.end > reach {
+        return Err(LayoutError::Beyond {
+            end: initrd.end,
+            reach,
+        });
+    }
     let image = Range {
         start: image.physical.0,
         end: image.physical.0 + image.size(),
-    };
-    let device_tree = Range {
-        start: device_tree.0,
-        end: device_tree.0 + host::tree_size(device_tree),
     };
     let reserved = tree
         .reserved
         .iter()
         .map(|reserved| Range::of(reserved.range));
-    let taken: alloc::vec::Vec<Range> = reserved.chain([image, device_tree]).collect();
+    let taken: alloc::vec::Vec<Range> = reserved.chain([image]).collect();
 
-    let memory = tree
-        .memory
-        .iter()
-        .map(|&memory| Range::of(memory))
-        .map(|range| Range {
-            end: range.end.min(reach),
-            ..range
-        });
+    let memory = tree.memory.iter().map(|&memory| Range::of(memory));
     let largest = memory
         .flat_map(|memory| free_pieces(memory, &taken))
         .max_by_key(Range::size);
@@ -155,7 +163,7 @@ pub fn plan(image: &Image, device_tree: HostPhys, tree: &HostTree) -> Result<Lay
         .chain(virtio);
     let ends = devices
         .map(Range::of)
-        .chain([image, device_tree, largest])
+        .chain([image, largest])
         .map(|range| range.end);
     Ok(Layout {
         bundle,
@@ -165,7 +173,7 @@ pub fn plan(image: &Image, device_tree: HostPhys, tree: &HostTree) -> Result<Lay
         },
         heap_size,
         copies,
-        memory_end: ends.max().unwrap_or(0).min(reach),
+        memory_end: ends.max().unwrap_or(0),
     })
 }
 

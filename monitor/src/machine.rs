@@ -13,7 +13,7 @@ use bundle::{Bundle, Mode as PatchMode, Sum};
 use devices::{Board, BoardConfig, Request, Seeds, TreeSpec};
 use isa::address::{GuestPhys, GuestVirt, HostPhys};
 use isa::csr::{interrupt, senvcfg, sstatus};
-use mmu::{Config, Frame, Options, Pool, Shadow, Table, Window};
+use mmu::{Config, Frame, Options, Pool, Shadow, Table};
 use patch::pages::Pages;
 use patch::{Maker, Patcher};
 use sbi::Start;
@@ -93,8 +93,6 @@ pub struct Machine {
     pub refused: u32,
     /// Mistakes of the guest that were reported.
     reports: u32,
-    /// Behind the window's last address.
-    pub window_end: u64,
     /// What is to become of the machine when the exit is over.
     pub end: Option<End>,
     /// Whether each slow exit is printed.
@@ -255,8 +253,6 @@ impl Memory {
 pub struct Parts<'a> {
     pub host: &'a Host,
     pub bundle: &'static Bundle<'static>,
-    /// The window's entries.
-    pub window: &'a [u64],
     pub devices: &'a HostDevices,
     pub network: &'a Network,
     /// Most patched copies that each machine may have.
@@ -274,13 +270,10 @@ impl Machine {
         parts: &Parts,
         memory: &mut Memory,
     ) -> Result<(Self, Vec<Vcpu>), String> {
-        if let Some(window) = description
-            .window
-            .filter(|&window| window != window::WINDOW)
-        {
+        let start = window::place().start;
+        if let Some(window) = description.window.filter(|&window| window != start) {
             return Err(format!(
-                "the bundle asks for the monitor's window at {window:#x}, and this monitor has it at {:#x}; pack without `window`",
-                window::WINDOW
+                "it asks for the monitor's window at {window:#x}, and the monitor has it at {start:#x} for all; give all the same"
             ));
         }
         let harts = doorbells.len();
@@ -318,7 +311,6 @@ impl Machine {
         let ram = unsafe { GuestRam::new(RAM_BASE, ram, ram_size) };
 
         let executed = window::map_routines(number, routines, routines_size);
-        let window_end = window::WINDOW + parts.window.len() as u64 * window::SLOT;
         // SAFETY: taken from free memory for the pool alone; zeroes are empty tables.
         let tables: &'static [Table] = unsafe {
             window::direct(pool)
@@ -335,10 +327,7 @@ impl Machine {
             contexts: 256,
             asid_bits: host.asid_bits,
             leaf_bits: 0,
-            window: Window {
-                first_slot: GuestVirt(window::WINDOW),
-                entries: parts.window,
-            },
+            window: window::of_shadows(),
         };
         let shadow = Shadow::new(
             Pool {
@@ -380,13 +369,13 @@ impl Machine {
             let mut vcpu = Vcpu::new(index, features.sstatus & (sstatus::FS | sstatus::VS));
             let block = &mut *vcpu.block;
             gate::set_addresses(block, description.mode == PatchMode::BreakFrame);
-            block.direct_map = window::DIRECT_MAP;
+            block.direct_map = window::direct_map();
             block.emulation_map = patcher.map().address();
             block.routine_changes = changes as *const AtomicU64 as u64;
             block.filling = filling as *const AtomicU64 as u64;
             block.ram_base = RAM_BASE.0;
             block.ram_size = ram_size;
-            block.ram_offset = window::DIRECT_MAP
+            block.ram_offset = window::direct_map()
                 .wrapping_add(ram.host_base().0)
                 .wrapping_sub(RAM_BASE.0);
             block.sstatus_mask = features.sstatus;
@@ -428,7 +417,6 @@ impl Machine {
             hot: alloc::vec![(0, 0); HOT].into(),
             refused: 0,
             reports: 0,
-            window_end,
             end: None,
             trace: false,
             tree: Vec::new(),

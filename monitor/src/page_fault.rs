@@ -6,7 +6,7 @@ use isa::address::{GuestPhys, GuestVirt, PAGE_SIZE};
 use isa::csr::{self as numbers, Exception};
 use isa::decode::{decode, length};
 use isa::satp::Satp;
-use mmu::{Access, Fault, FillError, Filled, Kind as AccessKind, Translation, walk_with};
+use mmu::{Access, Fault, FillError, Filled, Kind as AccessKind, Paging, Translation, walk_with};
 use sbi::Event;
 use vcpu::{Mode, Trap};
 
@@ -67,15 +67,21 @@ impl Machine {
                     self.deliver(vcpu, fault_of(kind, Fault::Access, at));
                 }
                 Err(FillError::Window(address)) => {
-                    let end = self.window_end;
+                    let window = window::place();
+                    let narrower = match window.paging {
+                        Paging::Sv57 => "a narrower paging mode (`no5lvl` in a Linux command line)",
+                        Paging::Sv48 => "a narrower paging mode (`no4lvl` in a Linux command line)",
+                        _ => "another memory layout",
+                    };
                     self.stop(format_args!(
-                        "the guest maps {:#x}, where the monitor's window is ({:#x} to {end:#x}); give the guest another \
-                         paging mode (`no4lvl` or `no5lvl` in a Linux command line) or memory layout",
+                        "the guest maps {:#x}, where the monitor's window is ({:#x} to {:#x}); give the monitor another place \
+                         (`--window`), or the guest {narrower}",
                         address.0,
-                        window::WINDOW,
+                        window.start,
+                        window::end(),
                     ));
                 }
-                Err(FillError::BeyondSv39(_)) => {
+                Err(FillError::Beyond(_)) => {
                     self.deliver(vcpu, fault_of(kind, Fault::Access, at));
                 }
                 Err(FillError::Rights) => self.deliver(vcpu, fault_of(kind, Fault::Page, at)),

@@ -32,7 +32,7 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout, entropy
     let bundle: &'static Bundle = Box::leak(Box::new(bundle));
     let described = &bundle.description().vms;
     let mut cpus = host_harts(tree, host, described);
-    let window = window::map(&image, layout.memory_end);
+    window::map(&image, layout.memory_end);
     if !host.wfi_traps {
         say!(
             "`wfi` does not trap in U-mode here: pages of guests' kernels are searched for it before they are executed"
@@ -51,7 +51,6 @@ pub fn start(image: Image, tree: &HostTree, host: &Host, layout: Layout, entropy
     let parts = Parts {
         host,
         bundle,
-        window: &window,
         devices: &devices,
         network: &network,
         copies: (layout.copies / 4096) as usize / described.len(),

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// Where QEMU loads the monitor.
 pub const LOADED: u64 = 0x8020_0000;
 /// Where its gigabyte is mapped.
-const WINDOW: u64 = 0xffff_ffc0_0000_0000;
+const WINDOW: u64 = 0xff00_0000_0000_0000;
 /// Exits of guests before the fault.
 const EXITS: usize = 50;
 

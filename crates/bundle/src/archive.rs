@@ -83,6 +83,22 @@ pub fn open(bytes: &[u8]) -> Result<Bundle<'_>, Error> {
     Ok(bundle)
 }
 
+/// Where the bundle that `bytes` begins with wants the monitor's window, if one of its VMs says. Nothing is
+/// checked: this is for the monitor before it has a place, and a bundle that [`open`] refuses may have any.
+#[must_use]
+pub fn asked_window(bytes: &[u8]) -> Option<u64> {
+    // The header of the second member: its name, and at 124 its size in octal digits.
+    let header = bytes.get(BODY..BODY + 512)?;
+    let is_description = header.starts_with(DESCRIPTION.as_bytes());
+    let size = core::str::from_utf8(&header[124..135]).ok()?;
+    let size = usize::from_str_radix(size, 8).ok()?;
+    let json = bytes.get(BODY + 512..)?.get(..size)?;
+    let description: Description = serde_json::from_slice(json)
+        .ok()
+        .filter(|_| is_description)?;
+    description.vms.iter().find_map(|vm| vm.window)
+}
+
 /// Checks magic, format, length and checksum; returns the length.
 fn check_seal(bytes: &[u8]) -> Result<usize, Error> {
     if bytes.is_empty() {

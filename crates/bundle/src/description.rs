@@ -90,7 +90,8 @@ pub struct Vm {
     pub values: u32,
     /// Whether one machine-readable line of statistics is printed at power-off.
     pub statistics: bool,
-    /// First address of the monitor's window, a multiple of 1 GiB; the monitor chooses if absent.
+    /// First address of the monitor's window, which is one for all VMs; the monitor chooses if absent. Always a
+    /// multiple of 1 GiB, in wider paging modes than Sv39 of more.
     pub window: Option<u64>,
 }
 

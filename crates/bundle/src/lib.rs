@@ -32,7 +32,7 @@ pub mod recognise;
 
 #[cfg(feature = "pack")]
 pub use archive::pack;
-pub use archive::{Bundle, open};
+pub use archive::{Bundle, asked_window, open};
 pub use console::Console;
 pub use description::{Description, Disk, FORMAT, Mode, Net, Source, Sum, Vm};
 pub use error::Error;

@@ -38,7 +38,7 @@ impl Shadow {
         let view = if access.user { View::Vu } else { View::Vs };
         let mut step = self.top(slot, view, va);
         while step.level > 0 {
-            match self.own_child(self.get(step.place)) {
+            match self.tables.child(self.get(step.place)) {
                 Some(table) => step = step.down(table, va),
                 None => return,
             }
@@ -80,8 +80,7 @@ impl Shadow {
             if is_shared && !pte.is_global() && !by_pointer {
                 continue;
             }
-            let Some((leaf, rights)) =
-                self.plan_for(memory, frames, neighbour_va, &translation, paging, view)
+            let Some((leaf, rights)) = self.plan_for(memory, frames, &translation, paging, view)
             else {
                 continue;
             };

@@ -58,8 +58,8 @@ impl Shadow {
     /// The first step for `va` in a view of the context in `slot`, as things are.
     pub(crate) fn top(&self, slot: u16, view: View, va: GuestVirt) -> Step {
         let record = self.contexts.get(slot);
-        let root_slot = record.paging.root_slot(va);
-        let level = record.paging.root_level();
+        let root_slot = self.fixed.paging.root_slot(va);
+        let level = self.fixed.paging.root_level();
         let private = record.private[view as usize].contains(root_slot);
         if !private && self.may_share(slot, view, root_slot) {
             let place = Place::Shared(record.paging, root_slot);
@@ -89,10 +89,10 @@ impl Shadow {
     pub(crate) fn claim(&mut self, slot: u16, view: View, va: GuestVirt, global: bool) -> Dropped {
         let record = self.contexts.get(slot);
         let (paging, root) = (record.paging, record.roots[view as usize]);
-        let root_slot = paging.root_slot(va);
+        let root_slot = self.fixed.paging.root_slot(va);
         let is_private = record.private[view as usize].contains(root_slot);
         let may_share = self.may_share(slot, view, root_slot);
-        let empty = self.empty(paging.root_level(), va);
+        let empty = self.empty(self.fixed.paging.root_level(), va);
         let old = self.tables.read(root, root_slot);
         if is_private && global && may_share && old == empty {
             // `empty_context` left it so.
@@ -138,7 +138,7 @@ impl Shadow {
 
     /// Changes a shared entry of the roots, in all the roots that have it.
     fn set_shared(&mut self, paging: Paging, slot: usize, pte: Pte) {
-        let empty = self.tables.read(self.fixed.root(paging.root_level()), slot);
+        let empty = self.tables.read(self.fixed.root(), slot);
         let Some(shared) = self.shared_mut(paging) else {
             return;
         };
@@ -152,22 +152,14 @@ impl Shadow {
     }
 
     /// What the entry for `va` in a table of `level` is when the guest has nothing there: nothing,
-    /// or the way to the window.
+    /// or the window.
     pub(crate) fn empty(&self, level: u32, va: GuestVirt) -> Pte {
-        let template = self.fixed.template(level, va);
-        template.map_or(Pte(0), |page| self.tables.read(page, index(va, level)))
+        self.fixed.empty(&self.tables, level, va)
     }
 
-    /// The table that `pte` points to, if that table may be changed.
-    pub(crate) fn own_child(&self, pte: Pte) -> Option<Page> {
-        self.tables
-            .child(pte)
-            .filter(|page| !self.fixed.contains(*page))
-    }
-
-    /// A new table of `level` for `va`; `None` when the pool is empty.
-    pub(crate) fn take_table(&mut self, owner: Owner, level: u32, va: GuestVirt) -> Option<Page> {
-        let page = self.tables.take(self.fixed.template(level, va))?;
+    /// A new table below a root; `None` when the pool is empty.
+    pub(crate) fn take_table(&mut self, owner: Owner) -> Option<Page> {
+        let page = self.tables.take(None)?;
         let (tables, list) = self.list_of(owner)?;
         tables.push(list, page);
         Some(page)
@@ -177,7 +169,7 @@ impl Shadow {
     pub(crate) fn release_tree(&mut self, owner: Owner, table: Page, level: u32) {
         if level > 0 {
             for index in 0..ENTRIES {
-                if let Some(child) = self.own_child(self.tables.read(table, index)) {
+                if let Some(child) = self.tables.child(self.tables.read(table, index)) {
                     self.release_tree(owner, child, level - 1);
                 }
             }
@@ -234,7 +226,7 @@ impl Shadow {
         if private.iter().all(Slots::is_empty) {
             return Dropped::NONE;
         }
-        let template = self.fixed.root(paging.root_level());
+        let template = self.fixed.root();
         for view in View::ALL {
             for root_slot in private[view as usize].iter() {
                 let gives_back = view == View::Vs && !stays.contains(root_slot);
@@ -264,7 +256,7 @@ impl Shadow {
         if used.is_empty() {
             return Dropped::NONE;
         }
-        let template = self.fixed.root(paging.root_level());
+        let template = self.fixed.root();
         for slot in used.iter() {
             self.set_shared(paging, slot, self.tables.read(template, slot));
         }

@@ -1,6 +1,6 @@
 //! Dropping what the guest's fences ask for.
 
-use crate::entry::{Owner, PIECES, Step};
+use crate::entry::{Owner, PIECES, Place, Step};
 use crate::flush::{Dropped, Flush};
 use crate::paging::Paging;
 use crate::shadow::{BARE, Shadow, View};
@@ -61,13 +61,12 @@ impl Shadow {
     /// When there is no such hart.
     pub fn drop_execute(&mut self, hart: usize, va: GuestVirt) -> Dropped {
         let slot = self.current[hart];
-        let canonical = self.contexts.get(slot).paging.is_canonical(va);
-        if !canonical || self.fixed.overlaps(va, 1) {
+        if !self.fixed.paging.is_canonical(va) || self.fixed.contains(va) {
             return Dropped::NONE;
         }
         let mut step = self.top(slot, View::Vs, va);
         let mut entry = self.get(step.place);
-        while let Some(table) = self.own_child(entry) {
+        while let Some(table) = self.tables.child(entry) {
             step = step.down(table, va);
             entry = self.get(step.place);
         }
@@ -127,13 +126,13 @@ impl Shadow {
 
     /// Drops the leaf of `va` among what the contexts of `paging` share.
     pub(crate) fn drop_shared(&mut self, paging: Paging, va: GuestVirt, extent: Extent) -> Dropped {
-        if !paging.is_canonical(va) {
+        if !self.fixed.paging.is_canonical(va) {
             return Dropped::NONE;
         }
-        let slot = paging.root_slot(va);
+        let slot = self.fixed.paging.root_slot(va);
         match self.shared(paging) {
             Some(shared) if shared.used.contains(slot) => {
-                let step = Step::shared(paging, slot);
+                let step = self.shared_step(paging, slot);
                 self.drop_path(step, View::Vs, va, extent)
             }
             _ => Dropped::NONE,
@@ -142,12 +141,11 @@ impl Shadow {
 
     /// Drops the leaves of `va` in both views of the context in `slot`, unless they are shared.
     pub(crate) fn drop_private(&mut self, slot: u16, va: GuestVirt, extent: Extent) -> Dropped {
-        let record = self.contexts.get(slot);
-        if !record.paging.is_canonical(va) {
+        if !self.fixed.paging.is_canonical(va) {
             return Dropped::NONE;
         }
-        let root_slot = record.paging.root_slot(va);
-        let private = record.private;
+        let root_slot = self.fixed.paging.root_slot(va);
+        let private = self.contexts.get(slot).private;
         let mut dropped = Dropped::NONE;
         for view in View::ALL {
             if private[view as usize].contains(root_slot) {
@@ -162,7 +160,7 @@ impl Shadow {
     fn drop_path(&mut self, mut step: Step, view: View, va: GuestVirt, extent: Extent) -> Dropped {
         loop {
             let entry = self.get(step.place);
-            let Some(table) = self.own_child(entry) else {
+            let Some(table) = self.tables.child(entry) else {
                 let empty = self.empty(step.level, va);
                 if entry == empty {
                     return Dropped::NONE;
@@ -184,15 +182,12 @@ impl Shadow {
             step = step.down(table, va);
         }
     }
-}
 
-impl Step {
-    /// The first step on the shared path through `slot` of the roots.
-    fn shared(paging: Paging, slot: usize) -> Step {
-        let place = crate::entry::Place::Shared(paging, slot);
+    /// The first step on the path through `slot` of the roots that the contexts of `paging` share.
+    fn shared_step(&self, paging: Paging, slot: usize) -> Step {
         Step {
-            place,
-            level: paging.root_level(),
+            place: Place::Shared(paging, slot),
+            level: self.fixed.paging.root_level(),
             owner: Owner::Shared(paging),
         }
     }

@@ -73,8 +73,8 @@ pub enum FillError {
     Window(GuestVirt),
     /// The address translates, but not to RAM: a device, or nothing.
     NotRam(GuestPhys),
-    /// A guest in Bare mode uses an address that Sv39 cannot shadow.
-    BeyondSv39(GuestVirt),
+    /// A guest in Bare mode uses an address that the shadow's paging mode does not have.
+    Beyond(GuestVirt),
     /// The translation does not allow the access, so it was made for another one.
     Rights,
     /// The pool is used up: [`Shadow::make_room`], then walk and fill again.
@@ -89,10 +89,10 @@ impl fmt::Display for FillError {
                 "the guest maps {va:#x}, where the monitor is: move the monitor's window"
             ),
             FillError::NotRam(gpa) => write!(f, "guest-physical {gpa:#x} is not RAM"),
-            FillError::BeyondSv39(va) => {
+            FillError::Beyond(va) => {
                 write!(
                     f,
-                    "{va:#x} is beyond what Sv39 can map for a guest without paging"
+                    "{va:#x} is beyond what the processor can map for a guest without paging"
                 )
             }
             FillError::Rights => write!(f, "the translation was made for another access"),
@@ -186,14 +186,14 @@ impl Shadow {
         let slot = self.current[hart];
         let paging = self.contexts.get(slot).paging;
         let view = if access.user { View::Vu } else { View::Vs };
-        if !paging.is_canonical(va) {
-            return Err(FillError::BeyondSv39(va));
+        if !self.fixed.paging.is_canonical(va) {
+            return Err(FillError::Beyond(va));
         }
-        if self.fixed.overlaps(va, 1) {
+        if self.fixed.contains(va) {
             return Err(FillError::Window(va));
         }
         let wanted = Rights::of(translation, paging, access.user).ok_or(FillError::Rights)?;
-        let (leaf, given) = self.plan(memory, frames, va, translation, wanted, view)?;
+        let (leaf, given) = self.plan(memory, frames, translation, wanted, view)?;
         match access.kind {
             Kind::Fetch if !given.execute => return Err(FillError::Rights),
             Kind::Load if !wanted.read && !access.mxr => return Err(FillError::Rights),
@@ -219,22 +219,19 @@ impl Shadow {
         &self,
         memory: &impl GuestMemory,
         frames: &impl Frames,
-        va: GuestVirt,
         translation: &Translation,
         paging: Paging,
         view: View,
     ) -> Option<(Leaf, Rights)> {
         let wanted = Rights::of(translation, paging, view == View::Vu)?;
-        self.plan(memory, frames, va, translation, wanted, view)
-            .ok()
+        self.plan(memory, frames, translation, wanted, view).ok()
     }
 
-    /// The largest leaf that can stand for the guest's at `va`, and the rights it has.
+    /// The largest leaf that can stand for the guest's, and the rights it has.
     fn plan(
         &self,
         memory: &impl GuestMemory,
         frames: &impl Frames,
-        va: GuestVirt,
         translation: &Translation,
         wanted: Rights,
         view: View,
@@ -265,9 +262,6 @@ impl Shadow {
         for level in (1..=guest_level).rev() {
             let bytes = size(level);
             let gpa = translation.address.align_down(bytes);
-            if self.fixed.overlaps(va, bytes) {
-                continue;
-            }
             if let Some(host) = memory.host_span(gpa, bytes)
                 && frames.uniform(gpa, bytes)
             {
@@ -310,7 +304,7 @@ impl Shadow {
         }
         let mut step = self.top(slot, view, va);
         while step.level > leaf.level {
-            let table = self.descend(step, view, va, &mut dropped);
+            let table = self.descend(step, view, &mut dropped);
             let table = table.ok_or(FillError::Full)?;
             if step.level == leaf.guest_level {
                 let pointer = self.get(step.place);
@@ -356,7 +350,7 @@ impl Shadow {
     /// own. All harts forget those before there are others.
     fn clear(&mut self, step: Step, view: View, va: GuestVirt, pte: Pte) -> Dropped {
         let old = self.get(step.place);
-        if let Some(table) = self.own_child(old) {
+        if let Some(table) = self.tables.child(old) {
             let all_harts = view == View::Vs || self.has_pieces(step.owner);
             self.set(step.place, self.empty(step.level, va));
             self.release_tree(step.owner, table, step.level - 1);
@@ -378,22 +372,16 @@ impl Shadow {
     }
 
     /// The table below the entry of `step`, made if there is none.
-    fn descend(
-        &mut self,
-        step: Step,
-        view: View,
-        va: GuestVirt,
-        dropped: &mut Dropped,
-    ) -> Option<Page> {
+    fn descend(&mut self, step: Step, view: View, dropped: &mut Dropped) -> Option<Page> {
         let old = self.get(step.place);
-        if let Some(table) = self.own_child(old) {
+        if let Some(table) = self.tables.child(old) {
             return Some(table);
         }
-        let table = self.take_table(step.owner, step.level - 1, va)?;
+        let table = self.take_table(step.owner)?;
         self.set(step.place, self.tables.pointer(table));
         if old.is_valid() {
-            // A larger leaf, or the way to the window that all roots begin with.
-            let executed = view == View::Vs && old.is_leaf() && old.is_executable();
+            // A larger leaf.
+            let executed = view == View::Vs && old.is_executable();
             *dropped = dropped.and(Dropped {
                 flush: self.flush_of_owner(step.owner),
                 vs_executable: executed,

@@ -10,7 +10,7 @@ const INDEX_BITS: u32 = 9;
 /// A translation mode of `satp`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Paging {
-    /// No translation: a virtual address is a guest-physical one. Shadowed in Sv39.
+    /// No translation: a virtual address is a guest-physical one.
     Bare,
     /// Three levels.
     Sv39,
@@ -34,17 +34,19 @@ impl Paging {
         }
     }
 
-    /// The MODE field of the hardware's `satp` that shadows this mode.
-    pub(crate) const fn hardware_mode(self) -> u8 {
+    /// The MODE field of `satp` that selects it.
+    #[must_use]
+    pub const fn mode(self) -> u8 {
         match self {
-            Paging::Bare | Paging::Sv39 => satp::SV39,
+            Paging::Bare => satp::BARE,
+            Paging::Sv39 => satp::SV39,
             Paging::Sv48 => satp::SV48,
             Paging::Sv57 => satp::SV57,
         }
     }
 
-    /// The level of the root of the tables that shadow this mode, and for the paged modes of the
-    /// guest's own root too. A table of level n has entries that map 2^(12 + 9n) bytes.
+    /// The level of the root, for the paged modes. A table of level n has entries that map
+    /// 2^(12 + 9n) bytes.
     pub(crate) const fn root_level(self) -> u32 {
         match self {
             Paging::Bare | Paging::Sv39 => 2,

@@ -97,12 +97,12 @@ impl Shadow {
         let private = core::mem::take(&mut record.private[View::Vs as usize]);
         let vs_executable = core::mem::take(&mut record.private_execute);
         record.private_upper = false;
-        let level = paging.root_level();
+        let level = self.fixed.paging.root_level();
         for root_slot in private.iter() {
-            let table = self.own_child(self.tables.read(root, root_slot));
+            let table = self.tables.child(self.tables.read(root, root_slot));
             let entry = match self.shared(paging) {
                 Some(shared) if root_slot >= ENTRIES / 2 => shared.top(root_slot),
-                _ => self.tables.read(self.fixed.root(level), root_slot),
+                _ => self.tables.read(self.fixed.root(), root_slot),
             };
             self.tables.write(root, root_slot, entry);
             if let Some(table) = table {

@@ -54,7 +54,7 @@ pub enum NewError {
     },
     /// The pool is not at a physical address that is a multiple of 4 KiB.
     PoolUnaligned(HostPhys),
-    /// The window is not whole slots of 1 GiB in the upper half of Sv39.
+    /// The window is not whole entries of the root in its upper half.
     Window(GuestVirt),
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for NewError {
             }
             NewError::Window(at) => write!(
                 f,
-                "the monitor's window at {at:#x} is not in whole 1 GiB slots from 0xffffffc000000000 up: move it"
+                "the monitor's window at {at:#x} is not in whole entries of the root's upper half: move it"
             ),
         }
     }
@@ -111,7 +111,8 @@ pub struct Switched {
 /// Why a hart stays where it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SwitchError {
-    /// The mode of the guest's `satp` is reserved, which its WARL rule keeps a hart from having.
+    /// The mode of the guest's `satp` is reserved or wider than the shadow's, which its WARL rule keeps
+    /// a hart from having.
     Reserved,
     /// There is no slot or no table for another context: [`Shadow::make_room`], then again.
     Full,
@@ -120,7 +121,7 @@ pub enum SwitchError {
 impl fmt::Display for SwitchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            SwitchError::Reserved => "the mode of satp is reserved",
+            SwitchError::Reserved => "the mode of satp is one that there is not",
             SwitchError::Full => "there is no room for another context: make some",
         })
     }
@@ -220,13 +221,13 @@ pub struct Shadow {
 
 impl Shadow {
     /// Pages that a pool must have for `harts` harts, so that after [`Shadow::make_room`] each can
-    /// complete an instruction: three for the window; and for each hart two roots and the tables for
+    /// complete an instruction: one for the window; and for each hart two roots and the tables for
     /// four pages at most, two that the instruction lies in and two that it accesses, where either
     /// pair has four tables below the root for its first page and three more for its second, as
     /// neighbours differ below the root.
     #[must_use]
     pub const fn minimum_pages(harts: usize) -> usize {
-        3 + 16 * harts
+        1 + 16 * harts
     }
 
     /// A shadow with every hart in the Bare context.
@@ -254,16 +255,12 @@ impl Shadow {
         let has_asids = pairs >= least;
         let slots = if has_asids { most.min(pairs) } else { most };
         let mut shadow = Shadow {
-            shared: Box::new(
-                [Paging::Sv39, Paging::Sv48, Paging::Sv57].map(|paging| Shared {
-                    tops: core::array::from_fn(|slot| {
-                        tables.read(fixed.root(paging.root_level()), UPPER + slot)
-                    }),
-                    used: Slots::default(),
-                    tables: List::EMPTY,
-                    pieces: false,
-                }),
-            ),
+            shared: Box::new([(); 3].map(|()| Shared {
+                tops: core::array::from_fn(|slot| tables.read(fixed.root(), UPPER + slot)),
+                used: Slots::default(),
+                tables: List::EMPTY,
+                pieces: false,
+            })),
             tables,
             fixed,
             contexts: Contexts::new(slots),
@@ -311,7 +308,7 @@ impl Shadow {
         let asid = self.first_asid(slot);
         let satp = |view: View, asid| {
             let root = self.tables.physical(record.roots[view as usize]);
-            let mode = record.paging.hardware_mode();
+            let mode = self.fixed.paging.mode();
             Satp::new(mode, asid, isa::address::GuestPhys(root.0)).0
         };
         Context {
@@ -334,6 +331,9 @@ impl Shadow {
     /// When there is no such hart.
     pub fn switch(&mut self, hart: usize, satp: Satp) -> Result<Switched, SwitchError> {
         let paging = Paging::of(satp).ok_or(SwitchError::Reserved)?;
+        if paging.mode() > self.fixed.paging.mode() {
+            return Err(SwitchError::Reserved);
+        }
         let satp = found_by(satp);
         let from = self.current[hart];
         let to = match self.contexts.find(satp) {
@@ -373,7 +373,7 @@ impl Shadow {
 
     /// The two roots of a context that has nothing of its own yet.
     fn take_roots(&mut self, paging: Paging) -> Option<[Page; 2]> {
-        let template = Some(self.fixed.root(paging.root_level()));
+        let template = Some(self.fixed.root());
         let vs = self.tables.take(template)?;
         let Some(vu) = self.tables.take(template) else {
             self.tables.give(vs);
@@ -421,10 +421,10 @@ impl Shadow {
     #[must_use]
     pub fn lookup(&self, hart: usize, view: View, va: GuestVirt) -> Option<(Pte, u32)> {
         let record = self.contexts.get(self.current[hart]);
-        if !record.paging.is_canonical(va) {
+        if !self.fixed.paging.is_canonical(va) {
             return None;
         }
-        let mut level = record.paging.root_level();
+        let mut level = self.fixed.paging.root_level();
         let mut page = record.roots[view as usize];
         loop {
             let entry = self.tables.read(page, index(va, level));

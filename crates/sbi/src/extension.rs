@@ -1,7 +1,14 @@
 //! The extensions that there are. Probing and dispatch both ask here, so they cannot disagree.
 
+use crate::base::IMPLEMENTATION_ID;
 use crate::legacy::Legacy;
 use sbi_spec::{base, dbcn, fwft, hsm, pmu, rfnc, spi, srst, sta, susp, time};
+
+/// The extension of an SBI implementation is numbered by its implementation ID.
+pub const EID_OWN: usize = 0x0a00_0000 | IMPLEMENTATION_ID as usize;
+/// Its one function: the address behind the windows of this monitor and those below it, in the
+/// widest paging mode of the harts.
+pub const OWN_WINDOW_END: u64 = 0;
 
 /// An extension that guests have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,6 +35,8 @@ pub enum Extension {
     StealTime,
     /// "SBI Firmware Features Extension".
     Features,
+    /// "Firmware Specific Extension Space": our own, for a monitor in a guest.
+    Own,
     /// "Legacy Extensions": each function is an extension of its own.
     Legacy(Legacy),
 }
@@ -48,6 +57,7 @@ impl Extension {
             susp::EID_SUSP => Self::Suspend,
             sta::EID_STA => Self::StealTime,
             fwft::EID_FWFT => Self::Features,
+            EID_OWN => Self::Own,
             id => Self::Legacy(Legacy::from_id(id)?),
         })
     }

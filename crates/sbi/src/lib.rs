@@ -32,7 +32,7 @@ mod suspend;
 pub use base::{IMPLEMENTATION_ID, IMPLEMENTATION_VERSION, SPECIFICATION_VERSION};
 pub use call::{Call, Error, Outcome};
 pub use console::MOST_BYTES;
-pub use extension::Extension;
+pub use extension::{EID_OWN, Extension, OWN_WINDOW_END};
 pub use fence::{FenceRange, MOST_PAGES};
 pub use hart_mask::{HartMask, Harts};
 pub use hart_state::{HartStatus, Start, StartError};
@@ -63,7 +63,16 @@ pub fn handle(call: &Call, hart: usize, machine: &mut impl Machine) -> Outcome {
         Extension::Suspend => suspend::handle(call, hart, machine).unwrap_or_else(Into::into),
         Extension::StealTime => steal_time::handle(call, hart, machine).into(),
         Extension::Features => features::handle(call, hart, machine).into(),
+        Extension::Own => own(call, machine).into(),
         Extension::Legacy(function) => legacy::handle(function, call, hart, machine),
+    }
+}
+
+/// "Firmware Specific Extension Space": what a monitor in a guest must know of this one.
+fn own(call: &Call, machine: &impl Machine) -> Result<u64, Error> {
+    match call.function {
+        OWN_WINDOW_END => Ok(machine.window_end()),
+        _ => Err(Error::NotSupported),
     }
 }
 

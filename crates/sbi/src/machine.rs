@@ -38,6 +38,9 @@ pub trait Machine {
     /// The host's machine ids.
     fn machine_ids(&self) -> MachineIds;
 
+    /// The address behind the monitor's window, and behind those of the monitors below it.
+    fn window_end(&self) -> u64;
+
     /// Makes `hart`'s timer interrupt pending when `time` reaches `deadline`, and not before.
     fn set_timer(&mut self, hart: usize, deadline: u64);
     /// Makes the supervisor software interrupt of `hart` pending.

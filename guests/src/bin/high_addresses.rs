@@ -1,6 +1,6 @@
 //! Pages at addresses that kernels use and a monitor might want: high in the upper half and at its
-//! end, the topmost page, and page 0; code, data and privileged instructions there. The slots where
-//! the monitor stands by default are for `window_slots`.
+//! end, the topmost page, and page 0; code, data and privileged instructions there. The entries of the root
+//! where the monitor stands by default are for `first_slots`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
@@ -16,14 +16,14 @@ mod guest {
     fn main() {
         for mode in Mode::supported() {
             let upper = !0u64 << (mode.bits() - 1);
-            let giga = 0x4000_0000u64;
+            let slot = 1u64 << (mode.bits() - 9);
             let places = [
                 0,
                 0x1000,
-                upper + 4 * giga,
-                upper + 16 * giga,
-                upper + 64 * giga,
-                0xffff_ffc1_0000_0000,
+                upper + 8 * slot,
+                upper + 16 * slot,
+                upper + 64 * slot,
+                0xffff_ffc8_0000_0000,
                 0xffff_ffd0_0000_0000,
                 0xffff_ffff_0000_0000,
                 0xffff_ffff_8000_0000,

@@ -26,7 +26,8 @@ mod guest {
             space.map_level(place, block, 1, LEAF | R | W | X);
             space.map_level(place + MEGA, block + MEGA, 1, LEAF | R | U);
             space.map_level(place + 2 * MEGA, block + 4096, 1, LEAF | R | W | X);
-            let upper = !0u64 << (mode.bits() - 1);
+            // Behind the root's entries where the monitor stands by default.
+            let upper = (!0u64 << (mode.bits() - 1)) + (8 << (mode.bits() - 9));
             let high = upper + 0x10_0000_0000;
             space.map_level(high, 0x8000_0000, 2, LEAF | R | X);
             space.map_level(high + 0x4000_0000, 0x8000_0000 + MEGA, 2, LEAF | R | X);

@@ -1,5 +1,5 @@
-//! A page in each of the gibibyte slots at 0xffffffc000000000, where a monitor's window would stand
-//! that makes no room.
+//! A page in each of the gibibyte slots at 0xffffffc000000000, the first addresses of the upper half of Sv39, in
+//! all modes.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]

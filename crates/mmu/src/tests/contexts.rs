@@ -3,6 +3,7 @@
 use super::guest::Guest;
 use super::{POOL_PHYSICAL, config, from_vs, from_vu, pool};
 use crate::flush::{Dropped, Flush};
+use crate::paging::Paging;
 use crate::pool::Pool;
 use crate::shadow::{Config, NewError, Shadow, SwitchError, View};
 use crate::walk::Kind;
@@ -20,18 +21,18 @@ const HIGH: u64 = 0xffff_ffe0_0000_0000;
 
 #[test]
 fn a_pool_that_could_run_out_is_refused() {
-    let found = Shadow::new(pool(18), &config(1, 8)).err();
+    let found = Shadow::new(pool(16), &config(1, 8)).err();
     assert_eq!(
         found,
         Some(NewError::PoolTooSmall {
-            pages: 18,
-            minimum: 19
+            pages: 16,
+            minimum: 17
         })
     );
-    assert!(std::format!("{}", found.unwrap()).contains("at least 19"));
+    assert!(std::format!("{}", found.unwrap()).contains("at least 17"));
     let crooked = Pool {
         physical: POOL_PHYSICAL.add(8),
-        ..pool(19)
+        ..pool(17)
     };
     let found = Shadow::new(crooked, &config(1, 8)).err();
     assert_eq!(
@@ -42,38 +43,40 @@ fn a_pool_that_could_run_out_is_refused() {
 
 #[test]
 fn a_window_out_of_place_is_refused() {
-    for (va, entries) in [
-        (0xffff_ffc0_0000_1000, 1),
-        (0xffff_ff80_0000_0000, 1),
-        (0, 1),
-        (0xffff_ffff_c000_0000, 2),
-    ] {
-        let window = Window {
-            first_slot: GuestVirt(va),
-            entries: &[0xef; 2][..entries],
+    for paging in [Paging::Sv39, Paging::Sv48, Paging::Sv57] {
+        let (first, slot) = (paging.upper_half(), paging.slot());
+        let refused = |va: u64, entries: usize| {
+            let window = Window {
+                paging,
+                first_slot: GuestVirt(va),
+                entries: &[0xef; 2][..entries],
+            };
+            let config = Config {
+                window,
+                ..config(1, 8)
+            };
+            Shadow::new(pool(17), &config).err() == Some(NewError::Window(GuestVirt(va)))
         };
-        let config = Config {
-            window,
-            ..config(1, 8)
-        };
-        assert_eq!(
-            Shadow::new(pool(19), &config).err(),
-            Some(NewError::Window(GuestVirt(va)))
-        );
+        assert!(refused(first + 0x1000, 1));
+        assert!(refused(first - slot, 1));
+        assert!(refused(0, 1));
+        assert!(refused(0_u64.wrapping_sub(slot), 2));
+        assert!(!refused(0_u64.wrapping_sub(slot), 1));
+        assert!(!refused(first, 2));
     }
 }
 
 #[test]
-fn the_satp_of_a_context_has_the_mode_of_the_guests() {
+fn the_satp_of_a_context_has_the_mode_of_the_shadow() {
     let mut guest = Guest::new(64);
     let bare = guest.shadow.context(0);
-    assert_eq!(Satp(bare.satp_vs).mode(), SV39);
+    assert_eq!(Satp(bare.satp_vs).mode(), SV57);
     for (number, mode) in [SV39, SV48, SV57].into_iter().enumerate() {
         let satp = guest.memory.space(mode, 3);
         let context = guest.switch(satp).context;
         let asid = 2 * (number as u16 + 1) + 1;
         for (satp, asid) in [(context.satp_vs, asid), (context.satp_vu, asid + 1)] {
-            assert_eq!((Satp(satp).mode(), Satp(satp).asid()), (mode, asid));
+            assert_eq!((Satp(satp).mode(), Satp(satp).asid()), (SV57, asid));
         }
         assert_ne!(context.satp_vs << 20, context.satp_vu << 20);
     }
@@ -248,7 +251,7 @@ fn a_full_pool_evicts_other_contexts_first_and_then_drops_all() {
 
 #[test]
 fn the_smallest_pool_serves_the_deepest_tables_in_every_view() {
-    let mut guest = Guest::new(19);
+    let mut guest = Guest::new(17);
     let top = 0xffff_ffff_c000_0000;
     for round in 0..50_u64 {
         for mode in [SV57, SV39, SV48] {

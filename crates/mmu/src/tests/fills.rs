@@ -2,14 +2,15 @@
 
 use super::guest::Guest;
 use super::memory::{CROOKED, DEVICE, HUGE};
-use super::{WINDOW, from_vs, from_vu};
+use super::{from_vs, from_vu, window};
 use crate::fill::{FillError, Filled, Frame};
 use crate::flush::Flush;
-use crate::shadow::View;
+use crate::paging::Paging;
+use crate::shadow::{SwitchError, View};
 use crate::walk::{Access, Kind};
 use isa::address::{GuestPhys, GuestVirt};
 use isa::pte::Pte;
-use isa::satp::{SV39, SV48, SV57};
+use isa::satp::{SV39, SV48, SV57, levels};
 use std::vec;
 
 const AD: u64 = Pte::A | Pte::D;
@@ -258,7 +259,7 @@ fn pages_give_way_to_a_superpage_and_their_table_is_freed() {
 
 #[test]
 fn bare_maps_all_ram_for_both_views_in_superpages() {
-    let mut guest = Guest::new(19);
+    let mut guest = Guest::new(17);
     for (view, access) in [
         (View::Vs, from_vs(Kind::Fetch)),
         (View::Vu, from_vu(Kind::Store)),
@@ -270,8 +271,8 @@ fn bare_maps_all_ram_for_both_views_in_superpages() {
             (0x4_8000_0000, Pte::RWX, 2)
         );
     }
-    let beyond = guest.fault(1 << 40, from_vs(Kind::Load));
-    assert_eq!(beyond, Err(FillError::BeyondSv39(GuestVirt(1 << 40))));
+    let beyond = guest.fault(1 << 60, from_vs(Kind::Load));
+    assert_eq!(beyond, Err(FillError::Beyond(GuestVirt(1 << 60))));
     super::invariants::check(&guest.shadow);
 }
 
@@ -285,15 +286,19 @@ fn what_is_not_ram_is_named() {
 }
 
 #[test]
-fn the_guest_cannot_have_the_window() {
-    for mode in [SV39, SV48, SV57] {
-        let mut guest = Guest::paged(mode);
-        for va in [WINDOW.0, WINDOW.0 + (2 << 30) - 1] {
+fn a_guest_in_the_mode_of_the_shadow_cannot_have_the_window() {
+    for (paging, mode) in [
+        (Paging::Sv39, SV39),
+        (Paging::Sv48, SV48),
+        (Paging::Sv57, SV57),
+    ] {
+        let mut guest = Guest::paged_in(paging, mode);
+        for va in [window(paging, 0).0, window(paging, 2).0 - 1] {
             guest.memory.map(guest.satp, va, 0, GPA, RW | AD);
             let filled = guest.fault(va, from_vs(Kind::Load));
             assert_eq!(filled, Err(FillError::Window(GuestVirt(va))));
         }
-        for va in [WINDOW.0 - 0x1000, WINDOW.0 + (2 << 30)] {
+        for va in [window(paging, 0).0 - 0x1000, window(paging, 2).0] {
             guest.memory.map(guest.satp, va, 0, GPA, RW | Pte::U | AD);
             guest.install(va, from_vu(Kind::Load));
             guest.install(
@@ -309,19 +314,43 @@ fn the_guest_cannot_have_the_window() {
 }
 
 #[test]
-fn a_leaf_of_512_gib_stays_one_unless_the_window_is_in_it() {
-    let mut guest = Guest::paged(SV48);
-    guest.memory.map(guest.satp, 0, 3, HUGE, RW | AD);
-    guest.memory.map(guest.satp, u64::MAX, 3, HUGE, RW | AD);
-    guest.install(0x1234, from_vs(Kind::Load));
-    let below = WINDOW.0 - 8;
-    guest.install(below, from_vs(Kind::Load));
-    let leaf = |va| {
-        guest
-            .leaf(View::Vs, va)
-            .map(|(page, _, level)| (page, level))
-    };
-    assert_eq!(leaf(0), Some((2 * HUGE, 3)));
-    assert_eq!(leaf(below), Some((2 * HUGE + (507 << 30), 2)));
-    super::invariants::check(&guest.shadow);
+fn a_guest_in_a_narrower_mode_has_all_of_its_addresses() {
+    for (paging, mode) in [
+        (Paging::Sv57, SV39),
+        (Paging::Sv57, SV48),
+        (Paging::Sv48, SV39),
+    ] {
+        let mut guest = Guest::paged_in(paging, mode);
+        let bits = 12 + 9 * levels(mode).unwrap();
+        for slot in 0..512_u64 {
+            let va = ((slot << (bits - 9) << (64 - bits)) as i64 >> (64 - bits)) as u64;
+            guest.memory.map(guest.satp, va, 0, GPA, RW | AD);
+            guest.install(va, from_vs(Kind::Load));
+            assert_eq!(guest.rights(View::Vs, va), RW, "{va:#x}");
+        }
+        super::invariants::check(&guest.shadow);
+    }
+}
+
+#[test]
+fn a_mode_wider_than_the_shadow_is_not_there() {
+    let mut guest = Guest::paged_in(Paging::Sv39, SV39);
+    let wider = guest.memory.space(SV48, 1);
+    let switched = guest.shadow.switch(0, wider);
+    assert_eq!(switched, Err(SwitchError::Reserved));
+}
+
+#[test]
+fn a_leaf_of_512_gib_stays_one() {
+    for paging in [Paging::Sv48, Paging::Sv57] {
+        let mut guest = Guest::paged_in(paging, SV48);
+        for va in [0x1234, u64::MAX - 7] {
+            guest.memory.map(guest.satp, va, 3, HUGE, RW | AD);
+            guest.install(va, from_vs(Kind::Load));
+            let leaf = guest.leaf(View::Vs, va);
+            let leaf = leaf.map(|(page, _, level)| (page, level));
+            assert_eq!(leaf, Some((2 * HUGE, 3)));
+        }
+        super::invariants::check(&guest.shadow);
+    }
 }

@@ -2,9 +2,10 @@
 
 use super::frames::Keeper;
 use super::memory::Memory;
-use super::{config, pool};
+use super::{config_in, pool};
 use crate::fill::{FillError, Filled};
 use crate::flush::{Dropped, Flush};
+use crate::paging::Paging;
 use crate::shadow::{Shadow, SwitchError, Switched, View};
 use crate::walk::{Access, Fault, walk};
 use isa::address::GuestVirt;
@@ -21,17 +22,26 @@ pub(crate) struct Guest {
 impl Guest {
     /// A guest in Bare mode with a pool of so many pages and 8 contexts.
     pub(crate) fn new(pages: usize) -> Guest {
+        Guest::new_in(Paging::Sv57, pages)
+    }
+
+    fn new_in(paging: Paging, pages: usize) -> Guest {
         Guest {
             memory: Memory::default(),
             frames: Keeper::default(),
-            shadow: Shadow::new(pool(pages), &config(1, 8)).expect("a shadow"),
+            shadow: Shadow::new(pool(pages), &config_in(paging, 1, 8)).expect("a shadow"),
             satp: Satp(0),
         }
     }
 
     /// A guest in a new address space of `mode` with ASID 1.
     pub(crate) fn paged(mode: u8) -> Guest {
-        let mut guest = Guest::new(64);
+        Guest::paged_in(Paging::Sv57, mode)
+    }
+
+    /// The same in a shadow of `paging`.
+    pub(crate) fn paged_in(paging: Paging, mode: u8) -> Guest {
+        let mut guest = Guest::new_in(paging, 2048);
         let satp = guest.memory.space(mode, 1);
         let _ = guest.switch(satp);
         guest

@@ -1,22 +1,23 @@
 //! What is true of a shadow at all times.
 
-use super::{WINDOW, WINDOW_ENTRIES};
+use super::WINDOW_ENTRIES;
 use crate::entry::PIECES;
 use crate::paging::{ENTRIES, Paging};
 use crate::pool::Page;
 use crate::shadow::{Shadow, View};
-use isa::address::GuestVirt;
 use isa::pte::Pte;
 use std::vec::Vec;
 
 /// Checks the whole of `shadow`.
 pub(crate) fn check(shadow: &Shadow) {
     let mut tables: Vec<Page> = Vec::new();
+    let level = shadow.fixed.paging.root_level();
+    let empty = shadow.fixed.root();
     for paging in [Paging::Sv39, Paging::Sv48, Paging::Sv57] {
         let shared = shadow.shared(paging).unwrap();
         let before = tables.len();
         for slot in shared.used.iter() {
-            visit(shadow, shared.top(slot), paging.root_level(), &mut tables);
+            visit(shadow, shared.top(slot), level, &mut tables);
         }
         assert_eq!(
             tables.len() - before,
@@ -26,12 +27,10 @@ pub(crate) fn check(shadow: &Shadow) {
     }
     let mut roots = 0;
     for (slot, record) in shadow.contexts.live() {
-        let level = record.paging.root_level();
-        let empty = shadow.fixed.root(level);
         let before = tables.len();
         for view in View::ALL {
             let root = record.roots[view as usize];
-            window(shadow, root, level);
+            window(shadow, root);
             roots += 1;
             for root_slot in 0..ENTRIES {
                 let entry = shadow.tables.read(root, root_slot);
@@ -61,14 +60,14 @@ pub(crate) fn check(shadow: &Shadow) {
     assert_eq!(tables.len(), live, "a table is reached in two ways");
     assert_eq!(
         shadow.tables.live(),
-        live + roots + 3,
+        live + roots + 1,
         "tables in use and tables reached"
     );
 }
 
 /// Collects the tables below `entry`, which is in a table of `level`, and checks the leaves.
 fn visit(shadow: &Shadow, entry: Pte, level: u32, tables: &mut Vec<Page>) {
-    if let Some(table) = shadow.own_child(entry) {
+    if let Some(table) = shadow.tables.child(entry) {
         assert_eq!(entry.flags() & !PIECES, Pte::V);
         assert!(level > 0, "a pointer at the last level");
         tables.push(table);
@@ -77,8 +76,7 @@ fn visit(shadow: &Shadow, entry: Pte, level: u32, tables: &mut Vec<Page>) {
         }
         return;
     }
-    let to_window = shadow.tables.child(entry).is_some() || WINDOW_ENTRIES.contains(&entry.0);
-    if entry.is_valid() && !to_window {
+    if entry.is_valid() && !WINDOW_ENTRIES.contains(&entry.0) {
         let flags = entry.flags() & !shadow.leaf_bits;
         let must = Pte::V | Pte::U | Pte::A;
         assert_eq!(flags & !(Pte::RWX | Pte::D), must, "{entry:?}");
@@ -90,21 +88,11 @@ fn visit(shadow: &Shadow, entry: Pte, level: u32, tables: &mut Vec<Page>) {
     }
 }
 
-/// Checks that all of the window is reached from `root`.
-fn window(shadow: &Shadow, root: Page, level: u32) {
+/// Checks that all of the window is in `root`.
+fn window(shadow: &Shadow, root: Page) {
+    let paging = shadow.fixed.paging;
     for (number, expected) in WINDOW_ENTRIES.iter().enumerate() {
-        let va = GuestVirt(WINDOW.0 + ((number as u64) << 30));
-        let mut page = root;
-        for above in (3..=level).rev() {
-            let entry = shadow.tables.read(page, crate::paging::index(va, above));
-            page = shadow
-                .tables
-                .child(entry)
-                .expect("a table on the way to the window");
-        }
-        assert_eq!(
-            shadow.tables.read(page, crate::paging::index(va, 2)).0,
-            *expected
-        );
+        let slot = paging.root_slot(super::window(paging, number as u64));
+        assert_eq!(shadow.tables.read(root, slot).0, *expected);
     }
 }

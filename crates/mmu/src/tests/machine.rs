@@ -6,12 +6,12 @@ use super::hardware::Hardware;
 use super::history::History;
 use super::memory::Memory;
 use super::naive::{self, Wish};
-use super::{WINDOW, WINDOW_ENTRIES, config, pool};
+use super::{WINDOW_ENTRIES, config_in, is_in_window, pool, window};
 use crate::entry::PIECES;
 use crate::fill::{FillError, Filled, Frame, Frames};
 use crate::flush::{Dropped, Flush};
 use crate::log::FenceLog;
-use crate::paging::size;
+use crate::paging::{Paging, size};
 use crate::shadow::{Config, Context, Shadow, SwitchError, View};
 use crate::walk::{Access, GuestMemory, Kind, walk};
 use isa::address::{GuestPhys, GuestVirt};
@@ -67,12 +67,18 @@ pub(crate) struct Race {
 const PATIENCE: usize = 16;
 
 impl Machine {
-    pub(crate) fn new(pages: usize, harts: usize, asid_bits: u32, probes: Vec<u64>) -> Machine {
+    pub(crate) fn new(
+        paging: Paging,
+        pages: usize,
+        harts: usize,
+        asid_bits: u32,
+        probes: Vec<u64>,
+    ) -> Machine {
         let pool = pool(pages);
         let config = Config {
             asid_bits,
             // With several harts one more than they can be in at once.
-            ..config(harts, if harts == 1 { 5 } else { 0 })
+            ..config_in(paging, harts, if harts == 1 { 5 } else { 0 })
         };
         let shadow = Shadow::new(pool, &config).expect("a shadow");
         let mut hardware = Hardware::new(pool, harts);
@@ -284,8 +290,10 @@ impl Machine {
     /// Carries out what an operation that `hart` asked for has dropped.
     fn apply(&mut self, hart: usize, dropped: Dropped) {
         // The hardware may have forgotten all but the way to the window.
+        let paging = self.shadow.fixed.paging;
         for entry in 0..WINDOW_ENTRIES.len() as u64 {
-            self.hardware.forget(WINDOW.add(entry << 30), 2);
+            self.hardware
+                .forget(window(paging, entry), paging.root_level());
         }
         self.check_window();
         self.forget(hart, dropped);
@@ -427,14 +435,14 @@ impl Machine {
                 self.lift(hart, gpa.page().0);
             }
             Err(FillError::Window(at)) => {
-                assert!((WINDOW.0..WINDOW.0 + (2 << 30)).contains(&at.0));
+                assert!(is_in_window(self.shadow.fixed.paging, at.0));
                 return false;
             }
             Err(FillError::NotRam(at)) => {
                 assert_eq!((at, self.memory.host(at)), (gpa, None));
                 return false;
             }
-            Err(FillError::BeyondSv39(_)) => {
+            Err(FillError::Beyond(_)) => {
                 assert_eq!(satp.mode(), 0);
                 return false;
             }

@@ -17,6 +17,7 @@ mod random;
 mod verdict;
 mod walks;
 
+use crate::paging::Paging;
 use crate::pool::{Pool, Table};
 use crate::shadow::Config;
 use crate::walk::{Access, Kind};
@@ -27,8 +28,8 @@ use std::vec::Vec;
 
 /// Where the pool claims to be.
 pub(crate) const POOL_PHYSICAL: HostPhys = HostPhys(0x9_4000_0000);
-/// Where the window is: slots 508 and 509 of the last 512 GiB.
-pub(crate) const WINDOW: GuestVirt = GuestVirt(0xffff_ffff_0000_0000);
+/// The number of the root's entry that is the first of the window.
+const WINDOW_SLOT: u64 = 308;
 /// A leaf (supervisor, global, RWX, A, D) and a global pointer to a table that is not of the pool.
 pub(crate) const WINDOW_ENTRIES: [u64; 2] = [0x2000_00ef, 0x2abc_dc21];
 
@@ -40,9 +41,32 @@ pub(crate) fn pool(pages: usize) -> Pool {
     }
 }
 
+/// An address of the entry with this number, of those of the window in a shadow of `paging`; or, with others, of
+/// those beside them.
+pub(crate) fn window(paging: Paging, number: u64) -> GuestVirt {
+    let slots = (WINDOW_SLOT - 256).wrapping_add(number);
+    GuestVirt(
+        paging
+            .upper_half()
+            .wrapping_add(slots.wrapping_mul(paging.slot())),
+    )
+}
+
+/// Whether `va` is an address of that window.
+pub(crate) fn is_in_window(paging: Paging, va: u64) -> bool {
+    (window(paging, 0).0..window(paging, WINDOW_ENTRIES.len() as u64).0).contains(&va)
+}
+
+/// A shadow for all modes.
 pub(crate) fn config(harts: usize, contexts: usize) -> Config<'static> {
+    config_in(Paging::Sv57, harts, contexts)
+}
+
+/// A shadow of `paging`.
+pub(crate) fn config_in(paging: Paging, harts: usize, contexts: usize) -> Config<'static> {
     let window = Window {
-        first_slot: WINDOW,
+        paging,
+        first_slot: window(paging, 0),
         entries: &WINDOW_ENTRIES,
     };
     Config {

@@ -1,10 +1,11 @@
 //! Random histories of a guest: nothing that a hart of it sees may be what the architecture does
 //! not allow.
 
-use super::WINDOW;
 use super::invariants;
 use super::machine::{Machine, Race};
 use super::memory::{CROOKED, DEVICE, HUGE};
+use super::window;
+use crate::paging::Paging;
 use crate::shadow::{Shadow, View};
 use crate::walk::{Access, GuestMemory, Kind};
 use isa::address::GuestPhys;
@@ -13,8 +14,8 @@ use isa::satp::{SV39, SV48, SV57, Satp};
 use proptest::prelude::*;
 use std::vec::Vec;
 
-/// Addresses that share tables at every level, in all modes, and some beside the window.
-const PROBES: [u64; 17] = [
+/// Addresses that share tables at every level, in all modes. The first of each upper half are among them.
+const PROBES: [u64; 15] = [
     0x0000_0000_0000_0abc,
     0x0000_0000_0000_1008,
     0x0000_0000_0020_0000,
@@ -28,8 +29,6 @@ const PROBES: [u64; 17] = [
     0xffff_ffc0_0000_0000,
     0xffff_ffc0_0000_1000,
     0xffff_ffc0_0020_0000,
-    WINDOW.0 - 0x1000,
-    WINDOW.0 + 0x1234,
     0xffff_ffff_8000_0000,
     0xffff_ffff_ffff_f000,
 ];
@@ -129,9 +128,29 @@ struct Step {
     target: usize,
 }
 
-fn world() -> impl Strategy<Value = World> {
-    let probes = proptest::sample::subsequence(PROBES.to_vec(), 1..7);
-    let spaces = proptest::sample::subsequence(SPACES.to_vec(), 1..5);
+/// The mode of the shadow, and a world of what it has.
+fn world() -> impl Strategy<Value = (Paging, World)> {
+    prop_oneof![
+        2 => Just(Paging::Sv57),
+        1 => Just(Paging::Sv48),
+        1 => Just(Paging::Sv39),
+    ]
+    .prop_flat_map(|paging| (Just(paging), world_in(paging)))
+}
+
+fn world_in(paging: Paging) -> impl Strategy<Value = World> {
+    let beside = [
+        window(paging, 0).0 - 0x1000,
+        window(paging, 0).0 + 0x1234,
+        window(paging, 2).0,
+    ];
+    let probes = proptest::sample::subsequence([&PROBES[..], &beside[..]].concat(), 1..7);
+    let spaces: Vec<_> = SPACES
+        .into_iter()
+        .filter(|(mode, _)| *mode <= paging.mode())
+        .collect();
+    let most = spaces.len().min(4);
+    let spaces = proptest::sample::subsequence(spaces, 1..=most);
     let targets = proptest::sample::subsequence(TARGETS.to_vec(), 1..5);
     (probes, spaces, targets).prop_map(|(probes, spaces, targets)| World {
         probes,
@@ -331,22 +350,22 @@ proptest! {
 
     #[test]
     fn a_hart_sees_only_what_the_architecture_allows(
-        pages in prop_oneof![2 => Just(19_usize), 2 => 20_usize..40, 1 => Just(64)],
+        pages in prop_oneof![2 => Just(17_usize), 2 => 20_usize..40, 1 => Just(64)],
         asid_bits in prop_oneof![3 => Just(16_u32), 1 => Just(0)],
-        world in world(),
+        (paging, world) in world(),
         steps in steps(),
     ) {
-        let machine = Machine::new(pages, 1, asid_bits, world.probes.clone());
+        let machine = Machine::new(paging, pages, 1, asid_bits, world.probes.clone());
         run(machine, 1, &world, &steps);
     }
 
     #[test]
     fn a_hart_that_logs_its_fences_sees_only_what_the_architecture_allows(
-        pages in prop_oneof![1 => Just(19_usize), 2 => 24_usize..80],
-        world in world(),
+        pages in prop_oneof![1 => Just(17_usize), 2 => 24_usize..80],
+        (paging, world) in world(),
         steps in steps(),
     ) {
-        let mut machine = Machine::new(pages, 1, 16, world.probes.clone());
+        let mut machine = Machine::new(paging, pages, 1, 16, world.probes.clone());
         machine.log_fences();
         run(machine, 1, &world, &steps);
     }
@@ -357,11 +376,11 @@ proptest! {
         spare in prop_oneof![2 => Just(0_usize), 2 => 0_usize..60],
         asid_bits in prop_oneof![5 => Just(16_u32), 1 => Just(0)],
         logs in proptest::bool::weighted(0.8),
-        world in world(),
+        (paging, world) in world(),
         steps in steps(),
     ) {
         let pages = Shadow::minimum_pages(harts) + spare;
-        let mut machine = Machine::new(pages, harts, asid_bits, world.probes.clone());
+        let mut machine = Machine::new(paging, pages, harts, asid_bits, world.probes.clone());
         if logs {
             machine.log_fences();
         }

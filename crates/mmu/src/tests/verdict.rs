@@ -1,7 +1,7 @@
 //! What a history is judged by: where accesses end, and where the shadow would have them end.
 
 use super::machine::{Hart, Machine, right};
-use super::{WINDOW, WINDOW_ENTRIES};
+use super::{WINDOW_ENTRIES, is_in_window, window};
 use crate::fill::{Frame, Frames};
 use crate::paging::size;
 use crate::shadow::View;
@@ -12,13 +12,15 @@ use isa::pte::Pte;
 impl Machine {
     /// The monitor itself runs in the guest's address spaces, with what the hardware has cached.
     pub(super) fn check_window(&mut self) {
+        let paging = self.shadow.fixed.paging;
         for hart in 0..self.harts.len() {
             for view in View::ALL {
                 let satp = self.hardware_satp(hart, view);
                 for (number, entry) in WINDOW_ENTRIES.iter().enumerate() {
-                    let va = WINDOW.add((number as u64) << 30);
+                    let va = window(paging, number as u64);
                     let found = self.hardware.translate(hart, satp, va);
-                    assert_eq!(found, Some((Pte(*entry), 2)), "the window is lost at {va}");
+                    let expected = Some((Pte(*entry), paging.root_level()));
+                    assert_eq!(found, expected, "the window is lost at {va}");
                 }
             }
         }
@@ -67,7 +69,7 @@ impl Machine {
                     let Some((leaf, level)) = self.hardware.peek(satp_of_view, *probe) else {
                         continue;
                     };
-                    if (WINDOW.0..WINDOW.0 + (2 << 30)).contains(probe) {
+                    if is_in_window(self.shadow.fixed.paging, *probe) {
                         continue;
                     }
                     let rights = leaf.0 & Pte::RWX;

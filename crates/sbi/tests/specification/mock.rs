@@ -12,6 +12,7 @@ pub const MEMORY_BASE: u64 = 0x8000_0000;
 pub const MEMORY_SIZE: usize = 0x4000;
 /// Guest-virtual addresses from here on are memory; those below fault.
 pub const VIRTUAL_BASE: u64 = 0xffff_ffff_8000_0000;
+pub const WINDOW_END: u64 = 0xff02_0000_0000_0000;
 pub const IDS: MachineIds = MachineIds {
     vendor: 0x5b7,
     architecture: 0x8000_0000_0910_0000,
@@ -99,6 +100,10 @@ impl Machine for Mock {
     fn hart_count(&self) -> usize {
         self.status.len()
     }
+    fn window_end(&self) -> u64 {
+        WINDOW_END
+    }
+
     fn machine_ids(&self) -> MachineIds {
         IDS
     }
