@@ -17,7 +17,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a guest under the monitor on QEMU; Ctrl-A x leaves
+    /// Run a guest under the monitor on QEMU; Ctrl-A x leaves, Ctrl-T b is a BREAK, Ctrl-T ? lists the keys
     Run(Box<RunArguments>),
     /// Write a bundle, which firmware loads with the monitor as its initrd
     Pack(Box<PackArguments>),

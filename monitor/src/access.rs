@@ -8,7 +8,7 @@ use mmu::{Access, Fault, Kind as AccessKind, Translation, walk_with};
 use vcpu::Mode;
 
 use devices::Request;
-use devices::layout::RTC;
+use devices::layout::{RTC, virtio_slot};
 use isa::satp::Satp;
 
 use super::doorbell::FENCE_I;
@@ -57,20 +57,23 @@ impl Machine {
         if is_clock {
             system::get().clock.show(&mut self.board);
         }
-        let slot = self.find_slot(address, access.width);
+        let is_slot = virtio_slot(address).is_some();
         let request = if let Some(Instruction::Load(_)) = instruction {
-            let value = match slot {
-                Some((slot, offset)) => Ok(self.load_slot(slot, offset, access.width)),
-                None => self.board.read(address, access.width),
+            let value = match is_slot {
+                true => self.load_slots(address, access.width),
+                false => self.board.read(address, access.width),
             };
             let Ok(value) = value else { return false };
             vcpu.block
                 .hart
                 .set_register(access.register, extend(value, &access));
             Request::None
-        } else if let Some((slot, offset)) = slot {
+        } else if is_slot {
             let value = vcpu.block.hart.x[access.register.index()];
-            self.store_slot(vcpu, slot, offset, access.width, value);
+            let stored = self.store_slots(vcpu, address, access.width, value);
+            if stored.is_err() {
+                return false;
+            }
             Request::None
         } else {
             let value = vcpu.block.hart.x[access.register.index()];

@@ -99,17 +99,15 @@ impl Clock {
 
     /// The tick at which a time of day comes, in nanoseconds since 1970; `u64::MAX` for never.
     pub fn ticks_until(&self, alarm: Option<u64>) -> u64 {
-        self.epoch.zip(alarm).map_or(u64::MAX, |(epoch, alarm)| {
-            let nanoseconds = u128::from(alarm.saturating_sub(epoch));
+        alarm.map_or(u64::MAX, |alarm| {
+            let nanoseconds = u128::from(alarm.saturating_sub(self.epoch.unwrap_or(0)));
             let ticks = (nanoseconds * u128::from(self.timebase)).div_ceil(SECOND);
             u64::try_from(ticks).unwrap_or(u64::MAX)
         })
     }
 
-    /// Tells a board's clock the time of day.
+    /// Tells a board's clock the time of day; the time since the tick 0 where the day is not known.
     pub fn show(&self, board: &mut Board) {
-        if let Some(now) = self.now() {
-            board.set_time(now);
-        }
+        board.set_time(self.now().unwrap_or_else(|| self.nanoseconds(csr::time())));
     }
 }

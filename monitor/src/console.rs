@@ -12,7 +12,7 @@ use spin::Mutex;
 use terminal::{Input, Mode, Terminal};
 
 use super::cpu::Cpu;
-use super::uart::Uart;
+use super::uart::{Received, Uart};
 use super::{boot, csr, system};
 
 static UART: Mutex<Option<Uart>> = Mutex::new(None);
@@ -112,13 +112,16 @@ pub fn in_time(bytes: &[u8], mut send: impl FnMut(&[u8])) -> usize {
 pub fn receive(mut take: impl FnMut(Input)) {
     let _receiver = RECEIVER.lock();
     loop {
-        let byte = match &*UART.lock() {
+        let received = match &*UART.lock() {
             Some(uart) => uart.receive(),
-            None => firmware_receive(),
+            None => firmware_receive().map(Received::Byte),
         };
-        let Some(byte) = byte else { return };
+        let Some(received) = received else { return };
         let mut terminal = TERMINAL.lock();
-        let input = terminal.as_mut().and_then(|terminal| terminal.input(byte));
+        let input = terminal.as_mut().and_then(|terminal| match received {
+            Received::Byte(byte) => terminal.input(byte),
+            Received::Break => terminal.line_break(),
+        });
         drop(terminal);
         if let Some(input) = input {
             take(input);

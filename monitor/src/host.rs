@@ -33,6 +33,8 @@ pub struct Host {
     pub wfi_traps: bool,
     /// Bytes of a block of `cbo.clean` and the like.
     pub cbom_block: Option<u32>,
+    /// Bytes of a block of a prefetch.
+    pub cbop_block: Option<u32>,
     /// Bytes of a block of `cbo.zero`.
     pub cboz_block: Option<u32>,
 }
@@ -119,6 +121,7 @@ impl Host {
             is_thead: sbi_rt::get_mvendorid() == T_HEAD,
             wfi_traps: wfi::probe(tree.timebase_frequency),
             cbom_block: described.and_then(|described| described.cbom_block_size),
+            cbop_block: described.and_then(|described| described.cbop_block_size),
             cboz_block: described.and_then(|described| described.cboz_block_size),
             isa,
         }

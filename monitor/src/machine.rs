@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU64, Ordering, fence};
 use core::{fmt, ops};
 
 use bundle::{Bundle, Mode as PatchMode, Sum};
-use devices::{Board, BoardConfig, Request, Seeds, TreeSpec};
+use devices::{Board, Request, Seeds, TreeSpec};
 use isa::address::{GuestPhys, GuestVirt, HostPhys};
 use isa::csr::{interrupt, senvcfg, sstatus};
 use mmu::{Config, Frame, Options, Pool, Shadow, Table};
@@ -30,6 +30,7 @@ use super::network::Network;
 use super::patching::HOT;
 use super::slots::Slot;
 use super::statistics::Statistics;
+use super::system::Typed;
 use super::virtual_hart::{State, Vcpu};
 use super::window;
 use super::{csr, gate, system};
@@ -394,10 +395,7 @@ impl Machine {
             description,
             bundle: parts.bundle,
             ram,
-            board: Board::new(&BoardConfig {
-                harts,
-                rtc: parts.knows_the_day,
-            }),
+            board: Board::new(harts),
             slots: Vec::new(),
             types_to_uart: true,
             patcher: RefCell::new(patcher),
@@ -466,7 +464,7 @@ impl Machine {
             mmu_type: host.mmu_type(),
             timebase_frequency: host.timebase,
             cbom_block_size: host.cbom_block,
-            cbop_block_size: None,
+            cbop_block_size: host.cbop_block,
             cboz_block_size: host.cboz_block,
             rtc: parts.knows_the_day,
             virtio: self.slots.len(),
@@ -708,7 +706,7 @@ impl Machine {
         let shadow = self.shadow.statistics();
         let rest = format!(
             "\"sites\":{},\"routines\":{},\"copies\":{},\"copies_dropped\":{},\"recycled\":{},\"straddling\":{},\
-             \"shadow_tables\":{},\"contexts_created\":{},\"contexts_evicted\":{},\"disk_requests\":{}",
+             \"shadow_tables\":{},\"contexts_created\":{},\"contexts_evicted\":{},\"spurious\":{},\"disk_requests\":{}",
             counts.placed,
             patcher.routines().made(),
             patcher.pages().copies(),
@@ -718,6 +716,7 @@ impl Machine {
             shadow.live_tables,
             shadow.created,
             shadow.evicted,
+            shadow.spurious,
             self.disk_requests(),
         );
         let frame = match self.description.mode {
@@ -745,7 +744,10 @@ impl Machine {
             return;
         }
         let board = &mut self.board;
-        let taken = system::get().offer_input(self.number, |byte| board.receive(byte));
+        let taken = system::get().offer_input(self.number, |typed| match typed {
+            Typed::Byte(byte) => board.receive(byte),
+            Typed::Break => board.receive_break(),
+        });
         self.board_changed |= taken;
     }
 }

@@ -10,7 +10,7 @@ use super::console::{self, say};
 use super::cpu::Cpu;
 use super::doorbell::LOOK;
 use super::machine::{End, Machine};
-use super::system::System;
+use super::system::{System, Typed};
 use super::vm::Vm;
 use super::{csr, fault};
 
@@ -26,7 +26,11 @@ pub fn carry_out(system: &'static System, cpu: &Cpu, command: Command) {
     let answer = match command {
         Command::Vms => list(system),
         Command::Stats(vm) => statistics(cpu, &system.vms[vm]),
-        Command::Pause(vm) | Command::Resume(vm) | Command::Stop(vm) | Command::Reset(vm)
+        Command::Pause(vm)
+        | Command::Resume(vm)
+        | Command::Stop(vm)
+        | Command::Reset(vm)
+        | Command::Break(vm)
             if !system.is_alive(vm) =>
         {
             format!("{} has ended already", system.vms[vm].name)
@@ -35,6 +39,10 @@ pub fn carry_out(system: &'static System, cpu: &Cpu, command: Command) {
         Command::Resume(vm) => resume(system, &system.vms[vm]),
         Command::Stop(vm) => end(system, cpu, &system.vms[vm], End::PowerOff(0)),
         Command::Reset(vm) => end(system, cpu, &system.vms[vm], End::Reset),
+        Command::Break(vm) => {
+            system.receive(vm, Typed::Break);
+            format!("{} gets a BREAK", system.vms[vm].name)
+        }
         Command::Dump(vm) => dump(cpu, &system.vms[vm]),
         Command::Trace { on, vm } => trace(system, cpu, on, vm),
         Command::PowerOff => {

@@ -7,17 +7,21 @@ use alloc::vec::Vec;
 use core::mem;
 use core::sync::atomic::{Ordering, fence};
 
-use devices::layout;
+use devices::board::aligned_parts;
+use devices::{NoDevice, layout};
 use isa::address::{GuestPhys, PAGE_SIZE};
 use switch::Port;
 use virtio::block::SERIAL;
+use virtio::mmio::read_empty;
 use virtio::{Action, Block, Console, Disk, Entropy, Mmio, Net};
 
+use super::console::say;
 use super::doorbell::LOOK;
 use super::host_disk::Owner;
 use super::links;
 use super::machine::{Machine, Memory, Parts};
 use super::piece::Sources;
+use super::system::Typed;
 use super::virtual_hart::Vcpu;
 use super::{console, network, piece, system};
 
@@ -161,7 +165,16 @@ impl Slot {
                     .links
                     .receive(vm, |port, bytes| mmio.input(port + 1, bytes, dma));
                 if !dma.machine.types_to_uart {
-                    system.offer_input(vm, |byte| mmio.input(0, &[byte], dma) == 1);
+                    system.offer_input(vm, |typed| match typed {
+                        Typed::Byte(byte) => mmio.input(0, &[byte], dma) == 1,
+                        Typed::Break => {
+                            say!(
+                                "{}its console is a virtio device, which has no BREAK",
+                                system.label(vm)
+                            );
+                            true
+                        }
+                    });
                 }
                 again
             }
@@ -198,6 +211,20 @@ impl Slot {
         }
         each!(&mut self.device, mmio => mmio.reset());
     }
+}
+
+/// The parts of an access to the slots: slot, unless the part is outside of one, offset there, position in
+/// the value, bytes.
+fn parts(at: GuestPhys, width: u8) -> impl Iterator<Item = (Option<usize>, u64, u32, u8)> {
+    aligned_parts(at, width)
+        .flat_map(|(at, shift, part)| {
+            let second = (part == 8).then_some((at.add(4), shift + 32, 4));
+            [(at, shift, part.min(4))].into_iter().chain(second)
+        })
+        .map(|(at, shift, part)| match layout::virtio_slot(at) {
+            Some((slot, offset)) => (Some(slot), offset, shift, part),
+            None => (None, 0, shift, part),
+        })
 }
 
 impl Machine {
@@ -241,27 +268,39 @@ impl Machine {
         Ok(())
     }
 
-    /// The slot of a register, and the register's offset in it.
-    pub fn find_slot(&self, at: GuestPhys, width: u8) -> Option<(usize, u64)> {
-        let (slot, offset) = layout::virtio_slot(at)?;
-        let is_access = width <= 4 && at.is_aligned(width.into());
-        (is_access && slot < self.slots.len()).then_some((slot, offset))
+    /// Loads from the slots, in aligned parts of at most four bytes.
+    pub fn load_slots(&self, at: GuestPhys, width: u8) -> Result<u64, NoDevice> {
+        let mut value = 0;
+        for (slot, offset, shift, part) in parts(at, width) {
+            let (slot, offset) = (slot.ok_or(NoDevice)?, offset);
+            let loaded = match self.slots.get(slot) {
+                Some(slot) => each!(&slot.device, mmio => mmio.read(offset, part)),
+                None => read_empty(offset, part),
+            };
+            value |= loaded << shift;
+        }
+        Ok(value)
     }
 
-    /// Loads a register of a slot.
-    pub fn load_slot(&self, slot: usize, offset: u64, width: u8) -> u64 {
-        each!(&self.slots[slot].device, mmio => mmio.read(offset, width))
+    /// Stores to the slots, as [`Machine::load_slots`] loads.
+    pub fn store_slots(
+        &mut self,
+        vcpu: &mut Vcpu,
+        at: GuestPhys,
+        width: u8,
+        value: u64,
+    ) -> Result<(), NoDevice> {
+        for (slot, offset, shift, part) in parts(at, width) {
+            let slot = slot.ok_or(NoDevice)?;
+            if slot < self.slots.len() {
+                self.store_slot(vcpu, slot, offset, part, value >> shift);
+            }
+        }
+        Ok(())
     }
 
     /// Stores to a register of a slot, and does what the driver asks for with it.
-    pub fn store_slot(
-        &mut self,
-        vcpu: &mut Vcpu,
-        index: usize,
-        offset: u64,
-        width: u8,
-        value: u64,
-    ) {
+    fn store_slot(&mut self, vcpu: &mut Vcpu, index: usize, offset: u64, width: u8, value: u64) {
         let mut slots = mem::take(&mut self.slots);
         let slot = &mut slots[index];
         match each!(&mut slot.device, mmio => mmio.write(offset, width, value)) {
@@ -326,12 +365,21 @@ impl Machine {
         }
     }
 
-    /// Passes the level of a slot's interrupt on to the PLIC, and reports what its driver did wrong.
+    /// Passes a slot's interrupt on to the PLIC, and reports what its driver did wrong.
     fn settle(&mut self, index: usize, slot: &mut Slot) {
-        let (level, broken) = each!(&slot.device, mmio => (mmio.interrupt(), mmio.broken()));
-        self.board
-            .set_interrupt(layout::virtio_interrupt(index), level);
+        let (raised, broken, refused) = each!(&mut slot.device, mmio =>
+            (mmio.take_raised(), mmio.broken(), mmio.take_refused()));
+        if raised {
+            self.board.raise(layout::virtio_interrupt(index));
+        }
         self.board_changed = true;
+        if let Some(refused) = refused {
+            self.statistics.driver_mistakes += 1;
+            self.report(format_args!(
+                "the guest's driver of virtio device {index}, {}, made a mistake: {refused}",
+                slot.kind()
+            ));
+        }
         if let Some(broken) = broken
             && !slot.is_reported
         {

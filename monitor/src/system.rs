@@ -23,6 +23,14 @@ use super::shell::{self, Command};
 use super::vm::Vm;
 use super::{csr, fault};
 
+/// What a machine's line brings.
+#[derive(Clone, Copy, Debug)]
+pub enum Typed {
+    Byte(u8),
+    /// A BREAK: the zero byte that a UART marks.
+    Break,
+}
+
 /// Typed characters that wait for a machine.
 const MOST_INPUT: usize = 4096;
 
@@ -51,7 +59,7 @@ pub struct System {
     /// For each number in the scheduler, the machine and the hart in it.
     virtual_harts: Box<[(usize, usize)]>,
     /// Typed characters that each machine's UART has no room for yet.
-    input: Box<[Mutex<VecDeque<u8>>]>,
+    input: Box<[Mutex<VecDeque<Typed>>]>,
     commands: Mutex<VecDeque<Command>>,
     has_commands: AtomicBool,
     controller: Option<HostController>,
@@ -233,7 +241,8 @@ impl System {
     /// Takes what was typed.
     pub fn poll_input(&self) {
         console::receive(|input| match input {
-            terminal::Input::Vm(vm, byte) => self.receive(vm, byte),
+            terminal::Input::Vm(vm, byte) => self.receive(vm, Typed::Byte(byte)),
+            terminal::Input::Break(vm) => self.receive(vm, Typed::Break),
             terminal::Input::Command(command) => {
                 let mut commands = self.commands.lock();
                 if commands.len() < MOST_COMMANDS {
@@ -245,11 +254,12 @@ impl System {
         });
     }
 
-    fn receive(&self, vm: usize, byte: u8) {
+    /// A machine's line brings something.
+    pub fn receive(&self, vm: usize, typed: Typed) {
         let mut input = self.input[vm].lock();
         // As a UART does whose reader is asleep: what does not fit is lost.
         if input.len() < MOST_INPUT {
-            input.push_back(byte);
+            input.push_back(typed);
         }
         drop(input);
         self.vms[vm].doorbells[0].ask(LOOK);
@@ -257,13 +267,13 @@ impl System {
 
     /// Offers what was typed for a machine to `take`, as long as that returns true; whether anything was
     /// taken.
-    pub fn offer_input(&self, vm: usize, mut take: impl FnMut(u8) -> bool) -> bool {
+    pub fn offer_input(&self, vm: usize, mut take: impl FnMut(Typed) -> bool) -> bool {
         // Not locked while it is taken: nobody else takes any, for the machine's lock is held.
         let input = &self.input[vm];
         let front = || input.lock().front().copied();
         let mut taken = false;
-        while let Some(byte) = front()
-            && take(byte)
+        while let Some(typed) = front()
+            && take(typed)
         {
             input.lock().pop_front();
             taken = true;
@@ -273,7 +283,10 @@ impl System {
 
     /// A byte that was typed for a machine.
     pub fn take_input(&self, vm: usize) -> Option<u8> {
-        self.input[vm].lock().pop_front()
+        match self.input[vm].lock().pop_front()? {
+            Typed::Byte(byte) => Some(byte),
+            Typed::Break => Some(0),
+        }
     }
 
     /// Whether something was typed to the shell that is still to be carried out.

@@ -2,6 +2,8 @@
 //!
 //! Baud rate and format are as the firmware has set them.
 
+use core::cell::Cell;
+
 use devices::host_tree::{HostUart, UartModel};
 use isa::address::HostPhys;
 
@@ -15,6 +17,14 @@ pub struct Uart {
     shift: u32,
     /// Bytes of a register access.
     width: u32,
+    /// The line had a BREAK whose zero byte is still to be read.
+    has_break: Cell<bool>,
+}
+
+/// What the line brings.
+pub enum Received {
+    Byte(u8),
+    Break,
 }
 
 /// Registers of the 16550, by their numbers.
@@ -25,6 +35,7 @@ mod ns16550 {
     pub const LINE_STATUS: u64 = 5;
 
     pub const DATA_READY: u32 = 1;
+    pub const BREAK: u32 = 1 << 4;
     pub const TRANSMITTER_EMPTY: u32 = 1 << 5;
 }
 
@@ -54,6 +65,7 @@ impl Uart {
             base: described.registers.base.0,
             shift: described.register_shift,
             width: described.access_width,
+            has_break: Cell::new(false),
         };
         match uart.model {
             UartModel::Ns16550 => {
@@ -75,7 +87,7 @@ impl Uart {
     pub fn send(&self, byte: u8) {
         let (is_full, data): (&dyn Fn() -> bool, u64) = match self.model {
             UartModel::Ns16550 => (
-                &|| self.read(ns16550::LINE_STATUS) & ns16550::TRANSMITTER_EMPTY == 0,
+                &|| self.line_status() & ns16550::TRANSMITTER_EMPTY == 0,
                 ns16550::DATA,
             ),
             UartModel::SiFive => (
@@ -89,18 +101,37 @@ impl Uart {
         self.write(data, byte.into());
     }
 
-    /// The next received byte, if there is one.
-    pub fn receive(&self) -> Option<u8> {
+    /// The next received byte or BREAK, if there is one. SiFive's UART tells of no BREAK.
+    pub fn receive(&self) -> Option<Received> {
         match self.model {
-            UartModel::Ns16550 => {
-                let is_there = self.read(ns16550::LINE_STATUS) & ns16550::DATA_READY != 0;
-                is_there.then(|| self.read(ns16550::DATA) as u8)
-            }
+            UartModel::Ns16550 => self.receive_ns16550(),
             UartModel::SiFive => {
                 let data = self.read(sifive::RECEIVE_DATA);
-                (data & sifive::FULL_OR_EMPTY == 0).then_some(data as u8)
+                (data & sifive::FULL_OR_EMPTY == 0).then_some(Received::Byte(data as u8))
             }
         }
+    }
+
+    /// A BREAK is a zero byte. The data sheet marks that byte, QEMU the oldest in the FIFO.
+    fn receive_ns16550(&self) -> Option<Received> {
+        if self.line_status() & ns16550::DATA_READY == 0 {
+            self.has_break.set(false);
+            return None;
+        }
+        let byte = self.read(ns16550::DATA) as u8;
+        if byte == 0 && self.has_break.take() {
+            return Some(Received::Break);
+        }
+        Some(Received::Byte(byte))
+    }
+
+    /// The 16550's line status. Each read takes the mark of a BREAK away.
+    fn line_status(&self) -> u32 {
+        let status = self.read(ns16550::LINE_STATUS);
+        if status & ns16550::BREAK != 0 {
+            self.has_break.set(true);
+        }
+        status
     }
 
     fn at(&self, register: u64) -> *mut u8 {

@@ -22,7 +22,7 @@ pub const LIMIT: Duration = Duration::from_secs(600);
 
 /// A processor whose ISA is what the monitor offers on `rv64,h=false`: the kernel then makes the same
 /// choices among its alternatives.
-pub const NATIVE_CPU: &str = "rv64,h=false,sstc=false,svadu=false,svvptc=false";
+pub const NATIVE_CPU: &str = "rv64,h=false,sstc=false,svadu=false";
 
 /// What the script begins to print after, and ends with.
 const BEGIN: &str = "TEST:begin";

@@ -1,6 +1,7 @@
 //! Several VMs on one board: what one does is no other's business, each gets its share of the host,
 //! and they share one console with the monitor's shell.
 
+mod breaks;
 mod company;
 mod console;
 mod shares;
@@ -33,7 +34,8 @@ pub(crate) type Statement = (&'static str, fn() -> Result<()>);
 /// All trials.
 pub fn trials() -> Vec<Trial> {
     let trials = [company::trials(), console::trials(), shares::trials()];
-    trials.into_iter().flatten().collect()
+    let trials = trials.into_iter().flatten();
+    trials.chain(breaks::trials()).collect()
 }
 
 /// One trial for each statement that does not mind others at the same time.

@@ -9,15 +9,6 @@ use crate::uart::Uart;
 use alloc::vec::Vec;
 use isa::address::GuestPhys;
 
-/// What a board is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct BoardConfig {
-    /// Harts, 1 to [`MOST_HARTS`].
-    pub harts: usize,
-    /// Whether there is a real-time clock. Offer one only when the time of day is known.
-    pub rtc: bool,
-}
-
 /// No device takes this access: the hart gets an access fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NoDevice;
@@ -57,21 +48,21 @@ const MAP: [(Window, Device); 4] = [
 pub struct Board {
     uart: Uart,
     plic: Plic,
-    rtc: Option<Rtc>,
+    rtc: Rtc,
 }
 
 impl Board {
-    /// A board as it is at power-on.
+    /// A board for this many harts, as it is at power-on.
     ///
     /// # Panics
-    /// When `config.harts` exceeds [`MOST_HARTS`].
+    /// When `harts` exceeds [`MOST_HARTS`].
     #[must_use]
-    pub fn new(config: &BoardConfig) -> Self {
-        debug_assert!((1..=MOST_HARTS).contains(&config.harts));
+    pub fn new(harts: usize) -> Self {
+        debug_assert!((1..=MOST_HARTS).contains(&harts));
         Self {
             uart: Uart::new(),
-            plic: Plic::new(config.harts),
-            rtc: config.rtc.then(Rtc::default),
+            plic: Plic::new(harts),
+            rtc: Rtc::default(),
         }
     }
 
@@ -79,10 +70,7 @@ impl Board {
     pub fn reset(&mut self) {
         self.uart.reset();
         self.plic.reset();
-        if let Some(rtc) = &mut self.rtc {
-            rtc.reset();
-        }
-        self.update_levels();
+        self.rtc.reset();
     }
 
     /// Carries out a load of `width` bytes (1, 2, 4 or 8) at `at`. The value is zero-extended.
@@ -118,16 +106,24 @@ impl Board {
         self.plic.context_pending(Plic::supervisor_context(hart))
     }
 
-    /// Raises or lowers the interrupt line of a device that is not on this board.
-    pub fn set_interrupt(&mut self, source: u32, up: bool) {
-        self.plic.set_level(source, up);
+    /// A device that is not on this board says that its interrupt line is up, for the first time or again.
+    pub fn raise(&mut self, source: u32) {
+        self.plic.raise(source);
     }
 
     /// Takes a byte that was typed. `false`: the UART has no room for it now; offer it again.
     #[must_use = "a byte that is not accepted must be offered again"]
     pub fn receive(&mut self, byte: u8) -> bool {
         let accepted = self.uart.receive(byte);
-        self.update_levels();
+        self.pass_interrupts();
+        accepted
+    }
+
+    /// Takes a BREAK of the line, as [`Board::receive`] takes a byte.
+    #[must_use = "a BREAK that is not accepted must be offered again"]
+    pub fn receive_break(&mut self) -> bool {
+        let accepted = self.uart.receive_break();
+        self.pass_interrupts();
         accepted
     }
 
@@ -135,7 +131,7 @@ impl Board {
     /// UART; the oldest.
     pub fn take_received(&mut self) -> Option<u8> {
         let byte = self.uart.take_received();
-        self.update_levels();
+        self.pass_interrupts();
         byte
     }
 
@@ -152,52 +148,64 @@ impl Board {
 
     /// Tells the real-time clock the time, in nanoseconds since 1970.
     pub fn set_time(&mut self, now: u64) {
-        if let Some(rtc) = &mut self.rtc {
-            rtc.set_time(now);
-            self.update_levels();
-        }
+        self.rtc.set_time(now);
+        self.pass_interrupts();
     }
 
     /// The time at which [`Board::set_time`] is wanted next, for the alarm of the real-time clock.
     #[must_use]
     pub fn next_alarm(&self) -> Option<u64> {
-        self.rtc.as_ref()?.next_alarm()
+        self.rtc.next_alarm()
     }
 
     fn read_aligned(&mut self, at: GuestPhys, width: u8) -> Result<u64, NoDevice> {
-        let (device, offset) = find(at, width)?;
+        let (device, offset) = match find(at, width)? {
+            Found::Device(device, offset) => (device, offset),
+            Found::Nothing(byte) => return Ok(u64::from_le_bytes([byte; 8]) & mask(width)),
+        };
         let value = match device {
             Device::Uart => u64::from(self.uart.read(offset as u8)),
             Device::Plic => return Ok(u64::from(self.plic.read(offset))),
             Device::Syscon => 0,
-            Device::Rtc => u64::from(self.rtc.as_mut().ok_or(NoDevice)?.read(offset)),
+            Device::Rtc => {
+                let low = u64::from(self.rtc.read(offset));
+                match width {
+                    8 => u64::from(self.rtc.read(offset + 4)) << 32 | low,
+                    _ => low,
+                }
+            }
         };
-        self.update_levels();
+        self.pass_interrupts();
         Ok(value)
     }
 
     fn write_aligned(&mut self, at: GuestPhys, width: u8, value: u64) -> Result<Request, NoDevice> {
-        let (device, offset) = find(at, width)?;
+        let (device, offset) = match find(at, width)? {
+            Found::Device(device, offset) => (device, offset),
+            Found::Nothing(_) => return Ok(Request::None),
+        };
         match device {
             Device::Uart => self.uart.write(offset as u8, value as u8),
             Device::Plic => self.plic.write(offset, value as u32),
             Device::Syscon => return Ok(syscon::write(offset, value & mask(width))),
-            Device::Rtc => self
-                .rtc
-                .as_mut()
-                .ok_or(NoDevice)?
-                .write(offset, value as u32),
+            Device::Rtc => {
+                self.rtc.write(offset, value as u32);
+                if width == 8 {
+                    self.rtc.write(offset + 4, (value >> 32) as u32);
+                }
+            }
         }
-        self.update_levels();
+        self.pass_interrupts();
         Ok(Request::None)
     }
 
-    /// Passes the devices' interrupt levels on to the PLIC.
-    fn update_levels(&mut self) {
-        self.plic
-            .set_level(layout::UART_INTERRUPT, self.uart.interrupt());
-        if let Some(rtc) = &self.rtc {
-            self.plic.set_level(layout::RTC_INTERRUPT, rtc.interrupt());
+    /// Passes the devices' interrupts on to the PLIC.
+    fn pass_interrupts(&mut self) {
+        if self.uart.take_raised() {
+            self.plic.raise(layout::UART_INTERRUPT);
+        }
+        if self.rtc.take_raised() {
+            self.plic.raise(layout::RTC_INTERRUPT);
         }
     }
 }
@@ -206,17 +214,26 @@ fn mask(width: u8) -> u64 {
     u64::MAX >> (64 - 8 * u32::from(width))
 }
 
-/// The device that takes an aligned access, and the offset in it.
-fn find(at: GuestPhys, width: u8) -> Result<(Device, u64), NoDevice> {
-    let (window, device, offset) = MAP
+/// What takes an access.
+enum Found {
+    /// A device, at this offset.
+    Device(Device, u64),
+    /// A place where every byte is this.
+    Nothing(u8),
+}
+
+/// What takes an aligned access.
+fn find(at: GuestPhys, width: u8) -> Result<Found, NoDevice> {
+    let device = MAP
         .iter()
-        .find_map(|(window, device)| Some((window, *device, window.offset(at)?)))
-        .ok_or(NoDevice)?;
-    if (window.narrowest..=window.widest).contains(&width) {
-        Ok((device, offset))
-    } else {
-        Err(NoDevice)
-    }
+        .find_map(|(window, device)| Some(Found::Device(*device, window.takes(at, width)?)));
+    let nothing = || {
+        let mut places = layout::NOTHING.iter();
+        places.find_map(|place| place.window.takes(at, width).map(|_| place.byte))
+    };
+    device
+        .or_else(|| nothing().map(Found::Nothing))
+        .ok_or(NoDevice)
 }
 
 /// Cuts an access into naturally aligned ones, lowest address first: (address, bit position of
@@ -224,7 +241,7 @@ fn find(at: GuestPhys, width: u8) -> Result<(Device, u64), NoDevice> {
 ///
 /// # Panics
 /// When `width` is not 1, 2, 4 or 8.
-fn aligned_parts(at: GuestPhys, width: u8) -> impl Iterator<Item = (GuestPhys, u32, u8)> {
+pub fn aligned_parts(at: GuestPhys, width: u8) -> impl Iterator<Item = (GuestPhys, u32, u8)> {
     assert!(
         matches!(width, 1 | 2 | 4 | 8),
         "no access is {width} bytes wide"

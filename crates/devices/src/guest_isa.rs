@@ -23,6 +23,11 @@ const SUPERVISOR: &[&str] = &[
     "svbare",
 ];
 
+/// Extensions that the virtual hart has whatever the host has. Svvptc: an entry that becomes valid is seen
+/// without a fence. Shadow tables hold nothing for an entry that is not valid, and where the hardware's TLB
+/// has kept that, the fault that comes of it walks the guest's tables.
+const ALWAYS: [&str; 1] = ["svvptc"];
+
 /// Vendors' extensions known to be unprivileged. Others may be anything, so they are not offered.
 const VENDOR: &[&str] = &[
     "xtheadba",
@@ -39,9 +44,13 @@ const VENDOR: &[&str] = &[
 
 /// Extensions with an unprivileged name that need state or permissions which the virtual hart does
 /// not manage: control-flow integrity has its enables in `senvcfg` and a trap cause of its own,
-/// Zkr's `seed` is granted to U-mode by M-mode alone, Zk contains Zkr, and single letters name
+/// Zkr's `seed` is granted to U-mode by M-mode alone, Zk contains Zkr, Zcmt has a CSR (`jvt`) and Zfinx and what
+/// is built on it a use of `fcsr` that do not change hands with the virtual hart, and single letters name
 /// what is privileged (`h`, `s`, `u`) or was never ratified (`n`).
-const WITHHELD: &[&str] = &["h", "n", "s", "u", "zicfilp", "zicfiss", "zk", "zkr"];
+const WITHHELD: &[&str] = &[
+    "h", "n", "s", "u", "zcmt", "zdinx", "zfinx", "zhinx", "zhinxmin", "zicfilp", "zicfiss", "zk",
+    "zkr",
+];
 
 /// What a withheld extension contains that can be offered.
 const PARTS_OF_WITHHELD: &[(&str, &[&str])] = &[("zk", &["zkn", "zkt"])];
@@ -80,7 +89,8 @@ pub fn guest_isa<S: AsRef<str>>(isa: Option<&str>, extensions: &[S]) -> Option<G
             .collect()
     };
     let mut offered: Vec<String> = Vec::new();
-    for name in &host {
+    let always = ALWAYS.map(ToOwned::to_owned);
+    for name in host.iter().chain(&always) {
         let parts = PARTS_OF_WITHHELD
             .iter()
             .find(|(whole, _)| whole == name)
@@ -108,7 +118,7 @@ pub fn is_offered(name: &str) -> bool {
     match name.as_bytes() {
         [] => false,
         [_letter] => true,
-        [b's', ..] => SUPERVISOR.contains(&name),
+        [b's', ..] => SUPERVISOR.contains(&name) || ALWAYS.contains(&name),
         [b'x', ..] => VENDOR.contains(&name),
         _ => true,
     }
@@ -221,7 +231,7 @@ mod tests {
         sscounterenw_sstc_sstvala_sstvecd_ssu64xl_svadu_svvptc";
     const QEMU_GUEST: &str = "rv64imafdc_zic64b_zicbom_zicbop_zicboz_ziccamoa_ziccif_zicclsm_\
         ziccrse_zicntr_zicsr_zifencei_zihintntl_zihintpause_zihpm_zmmul_za64rs_zaamo_zalrsc_zawrs_\
-        zfa_zca_zcd_zba_zbb_zbc_zbs_ssccptr_sscounterenw_sstvala_sstvecd_ssu64xl";
+        zfa_zca_zcd_zba_zbb_zbc_zbs_ssccptr_sscounterenw_sstvala_sstvecd_ssu64xl_svvptc";
 
     fn from_string(isa: &str) -> GuestIsa {
         guest_isa::<&str>(Some(isa), &[]).expect("an ISA string")
@@ -236,8 +246,8 @@ mod tests {
     fn the_list_counts_before_the_string_and_keeps_its_order() {
         let list = ["i", "m", "h", "zba", "sstc", "c", "sv39"];
         let guest = guest_isa(Some("rv64i"), &list).expect("an ISA");
-        assert_eq!(guest.extensions, ["i", "m", "zba", "c", "sv39"]);
-        assert_eq!(guest.isa, "rv64imc_zba_sv39");
+        assert_eq!(guest.extensions, ["i", "m", "zba", "c", "sv39", "svvptc"]);
+        assert_eq!(guest.isa, "rv64imc_zba_sv39_svvptc");
         assert_eq!(guest.base, "rv64i");
     }
 
@@ -272,13 +282,17 @@ mod tests {
             "sha",
             "shcounterenw",
             "shvstvala",
-            "svvptc",
             "smepmp",
             "smcsrind",
             "h",
             "s",
             "u",
             "zkr",
+            "zcmt",
+            "zfinx",
+            "zdinx",
+            "zhinx",
+            "zhinxmin",
             "xtheadvector",
             "xtheadcmo",
             "xunheardof",
@@ -311,6 +325,8 @@ mod tests {
             "zunheardof",
             "xtheadba",
             "sv48",
+            "svvptc",
+            "zcmp",
         ] {
             assert!(is_offered(name), "{name}");
         }
@@ -321,21 +337,23 @@ mod tests {
         let guest = from_string("rv64i_zk_zkn_zkr");
         assert_eq!(
             guest.extensions,
-            ["i", "zkn", "zkt", "zicntr", "zicsr", "zifencei", "zihpm"]
+            [
+                "i", "zkn", "zkt", "zicntr", "zicsr", "zifencei", "zihpm", "svvptc"
+            ]
         );
     }
 
     #[test]
     fn an_old_string_implies_the_counters_and_the_csr_instructions() {
         let guest = from_string("rv64imafdcsu");
-        assert_eq!(guest.isa, "rv64imafdc_zicntr_zicsr_zifencei_zihpm");
-        assert_eq!(guest.extensions.len(), 10);
+        assert_eq!(guest.isa, "rv64imafdc_zicntr_zicsr_zifencei_zihpm_svvptc");
+        assert_eq!(guest.extensions.len(), 11);
     }
 
     #[test]
     fn g_stands_for_its_parts_in_the_string_and_the_list() {
         let guest = from_string("rv64gc");
-        assert_eq!(guest.isa, "rv64imafdc_zicntr_zicsr_zifencei_zihpm");
+        assert_eq!(guest.isa, "rv64imafdc_zicntr_zicsr_zifencei_zihpm_svvptc");
         assert!(!guest.extensions.contains(&"g".to_owned()));
         assert!(guest.extensions.contains(&"d".to_owned()));
     }

@@ -23,6 +23,14 @@ impl Window {
         let offset = at.0.wrapping_sub(self.base.0);
         (offset < self.size).then_some(offset)
     }
+
+    /// The offset of an access of `width` bytes at `at`, or `None` when the device does not take it.
+    #[must_use]
+    pub fn takes(&self, at: GuestPhys, width: u8) -> Option<u64> {
+        let offset = self.offset(at)?;
+        let fits = u64::from(width) <= self.size - offset;
+        (fits && (self.narrowest..=self.widest).contains(&width)).then_some(offset)
+    }
 }
 
 /// The system controller ("SiFive test finisher"): power-off and reset.
@@ -33,12 +41,13 @@ pub const SYSCON: Window = Window {
     widest: 4,
 };
 
-/// The goldfish real-time clock. The device tree gives it a page, the registers end at 0x24.
+/// The goldfish real-time clock. The device tree gives it a page, the registers end at 0x24. Eight bytes
+/// are two registers.
 pub const RTC: Window = Window {
     base: GuestPhys(0x10_1000),
     size: 0x24,
     narrowest: 4,
-    widest: 4,
+    widest: 8,
 };
 
 /// The platform-level interrupt controller.
@@ -57,10 +66,43 @@ pub const UART: Window = Window {
     widest: 8,
 };
 
+/// A place of `virt` without a device: every byte reads as the same, and writes are ignored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Nothing {
+    /// Where it is.
+    pub window: Window,
+    /// What a byte reads as.
+    pub byte: u8,
+}
+
+const fn nothing(base: u64, size: u64, byte: u8) -> Nothing {
+    let window = Window {
+        base: GuestPhys(base),
+        size,
+        narrowest: 1,
+        widest: 8,
+    };
+    Nothing { window, byte }
+}
+
+/// What systems look at before they know what is there. The device tree names none of it.
+pub const NOTHING: [Nothing; 4] = [
+    // The ports of PCI.
+    nothing(0x300_0000, 0x1_0000, 0xff),
+    // The configuration space of PCI: all ones say that there is no function (PCI Local Bus 3.0, 6.1).
+    nothing(0x3000_0000, 0x1000_0000, 0xff),
+    // Both banks of flash: blank as QEMU's, which cannot be told from a ROM.
+    nothing(0x2000_0000, 0x400_0000, 0),
+    // fw_cfg: without the signature that says that it is one.
+    nothing(0x1010_0000, 0x18, 0),
+];
+
 /// Where the slots of virtio devices begin, each a page.
 const VIRTIO_BASE: u64 = 0x1000_1000;
-/// Bytes of a slot.
+/// Bytes from a slot to the next, which the device tree gives it.
 pub const VIRTIO_SIZE: u64 = 0x1000;
+/// Bytes of a slot that answer.
+const VIRTIO_REGISTERS: u64 = 0x200;
 /// How many slots there are.
 pub const VIRTIO_SLOTS: usize = 8;
 
@@ -74,8 +116,8 @@ pub fn virtio_base(slot: usize) -> GuestPhys {
 #[must_use]
 pub fn virtio_slot(at: GuestPhys) -> Option<(usize, u64)> {
     let offset = at.0.checked_sub(VIRTIO_BASE)?;
-    let slot = (offset / VIRTIO_SIZE) as usize;
-    (slot < VIRTIO_SLOTS).then_some((slot, offset % VIRTIO_SIZE))
+    let (slot, offset) = ((offset / VIRTIO_SIZE) as usize, offset % VIRTIO_SIZE);
+    (slot < VIRTIO_SLOTS && offset < VIRTIO_REGISTERS).then_some((slot, offset))
 }
 
 /// The PLIC source of a virtio slot.

@@ -23,7 +23,7 @@ pub mod seeds;
 pub mod syscon;
 pub mod uart;
 
-pub use board::{Board, BoardConfig, NoDevice, Request};
+pub use board::{Board, NoDevice, Request};
 pub use device_tree::{TreeSpec, device_tree};
 pub use guest_isa::{GuestIsa, guest_isa};
 pub use host_tree::{HostTree, TreeError};

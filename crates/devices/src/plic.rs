@@ -2,9 +2,11 @@
 //! specification 1.0 and two contexts for each hart, as QEMU's `virt` has them: context 2h is hart
 //! h's M-mode context, which a guest has no use for, context 2h + 1 is its S-mode context.
 //!
-//! Sources are level-triggered. A source's gateway makes it pending when its level is up, unless it
-//! is claimed and not yet completed: a level that is still up at completion is pending again. Once
-//! pending, a source stays so until it is claimed, even when its level falls.
+//! Sources are pending when their device raises them, while they are claimed too, and until they are
+//! claimed, even when the device's line has fallen. A line that is still up at completion is **not**
+//! pending again: so it is on QEMU, where a line counts when its device sets it, and there a handler
+//! works that completes an interrupt without looking at its device. The specification's gateway would
+//! interrupt that handler for ever.
 
 use crate::layout::{HIGHEST_PRIORITY, INTERRUPT_SOURCES, MOST_HARTS};
 use alloc::vec;
@@ -42,7 +44,6 @@ struct Context {
 #[derive(Clone, Debug)]
 pub struct Plic {
     priority: [u32; INTERRUPT_SOURCES as usize],
-    level: Sources,
     pending: Sources,
     /// Sources between their claim and their completion.
     claimed: Sources,
@@ -62,7 +63,6 @@ impl Plic {
         );
         Self {
             priority: [0; INTERRUPT_SOURCES as usize],
-            level: [0; WORDS],
             pending: [0; WORDS],
             claimed: [0; WORDS],
             contexts: vec![Context::default(); 2 * harts],
@@ -75,25 +75,23 @@ impl Plic {
         2 * hart + 1
     }
 
-    /// Resets everything but the levels, which belong to the devices.
+    /// Resets everything.
     pub fn reset(&mut self) {
-        *self = Self {
-            level: self.level,
-            pending: self.level,
-            ..Self::new(self.contexts.len() / 2)
-        };
+        *self = Self::new(self.contexts.len() / 2);
     }
 
-    /// Raises or lowers the interrupt line of `source`. Source 0 and numbers past the last have no line.
-    pub fn set_level(&mut self, source: u32, up: bool) {
+    /// A device says that the interrupt line of `source` is up, for the first time or again. Source 0 and
+    /// numbers past the last have no line.
+    pub fn raise(&mut self, source: u32) {
         if (1..INTERRUPT_SOURCES).contains(&source) {
-            set_bit(&mut self.level, source, up);
-            self.forward(source);
+            set_bit(&mut self.pending, source, true);
         }
     }
 
-    /// Whether `context` has an interrupt to claim: some source is pending, enabled for it, and of
-    /// a priority above its threshold.
+    /// Whether `context` has an interrupt to claim: some source is pending and not claimed, enabled for it,
+    /// and of a priority above its threshold. That follows a write of `enable` at once, as the
+    /// specification has it; on QEMU the hart hears of one only with the next event of any source, and so
+    /// may wait for an interrupt that was there when it enabled it.
     #[must_use]
     pub fn context_pending(&self, context: usize) -> bool {
         self.contexts
@@ -122,9 +120,8 @@ impl Plic {
         match self.register(offset) {
             Some(Register::Priority(source)) => self.priority[source] = priority,
             Some(Register::Enable { context, word }) => {
-                // Source 0 does not exist: its bit is hardwired to 0.
-                let mask = if word == 0 { !1 } else { !0 };
-                self.contexts[context].enabled[word] = value & mask;
+                // The bit of source 0, which does not exist, holds what is written, as on QEMU.
+                self.contexts[context].enabled[word] = value;
             }
             Some(Register::Threshold(context)) => self.contexts[context].threshold = priority,
             Some(Register::Claim(_)) => self.complete(value),
@@ -163,20 +160,15 @@ impl Plic {
         }
     }
 
-    /// What the gateway of `source` does whenever its level or its claim changed.
-    fn forward(&mut self, source: u32) {
-        if bit(&self.level, source) && !bit(&self.claimed, source) {
-            set_bit(&mut self.pending, source, true);
-        }
-    }
-
     /// The source that a claim by `context` gives: the highest priority above the threshold, the
     /// lowest number among equals, 0 for none.
     fn best(&self, context: &Context) -> u32 {
         let mut best = 0;
         let mut above = context.threshold;
-        for (word, (pending, enabled)) in self.pending.iter().zip(context.enabled).enumerate() {
-            let mut candidates = pending & enabled;
+        let waiting = self.pending.iter().zip(self.claimed);
+        let waiting = waiting.map(|(pending, claimed)| pending & !claimed);
+        for (word, (waiting, enabled)) in waiting.zip(context.enabled).enumerate() {
+            let mut candidates = waiting & enabled;
             while candidates != 0 {
                 let source = word as u32 * 32 + candidates.trailing_zeros();
                 candidates &= candidates - 1;
@@ -204,13 +196,8 @@ impl Plic {
     fn complete(&mut self, source: u32) {
         if source < INTERRUPT_SOURCES {
             set_bit(&mut self.claimed, source, false);
-            self.forward(source);
         }
     }
-}
-
-fn bit(sources: &Sources, source: u32) -> bool {
-    sources[(source / 32) as usize] >> (source % 32) & 1 != 0
 }
 
 fn set_bit(sources: &mut Sources, source: u32, up: bool) {
@@ -241,11 +228,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pending_enabled_source_is_claimed_once_and_returns_after_completion() {
+    fn a_source_is_claimed_once_for_each_time_that_it_was_raised() {
         let mut plic = Plic::new(1);
         enable(&mut plic, S0, 10, 1);
         assert!(!plic.context_pending(S0));
-        plic.set_level(10, true);
+        plic.raise(10);
         assert!(plic.context_pending(S0));
         assert_eq!(plic.read(PENDING), 1 << 10);
         assert_eq!(plic.read(claim_register(S0)), 10);
@@ -253,26 +240,22 @@ mod tests {
         assert_eq!(plic.read(PENDING), 0);
         assert_eq!(plic.read(claim_register(S0)), 0);
         plic.write(claim_register(S0), 10);
-        assert!(plic.context_pending(S0), "the level is still up");
-    }
-
-    #[test]
-    fn a_level_that_fell_before_completion_does_not_return() {
-        let mut plic = Plic::new(1);
-        enable(&mut plic, S0, 10, 1);
-        plic.set_level(10, true);
-        assert_eq!(plic.read(claim_register(S0)), 10);
-        plic.set_level(10, false);
-        plic.write(claim_register(S0), 10);
         assert!(!plic.context_pending(S0));
+        plic.raise(10);
+        assert_eq!(plic.read(claim_register(S0)), 10);
     }
 
     #[test]
-    fn a_pending_source_stays_so_when_its_level_falls() {
+    fn what_is_raised_during_service_is_pending_at_once_and_claimed_after_completion() {
         let mut plic = Plic::new(1);
         enable(&mut plic, S0, 10, 1);
-        plic.set_level(10, true);
-        plic.set_level(10, false);
+        plic.raise(10);
+        assert_eq!(plic.read(claim_register(S0)), 10);
+        plic.raise(10);
+        assert_eq!(plic.read(PENDING), 1 << 10);
+        assert!(!plic.context_pending(S0));
+        assert_eq!(plic.read(claim_register(S0)), 0);
+        plic.write(claim_register(S0), 10);
         assert!(plic.context_pending(S0));
         assert_eq!(plic.read(claim_register(S0)), 10);
         plic.write(claim_register(S0), 10);
@@ -280,16 +263,13 @@ mod tests {
     }
 
     #[test]
-    fn a_level_during_service_is_forgotten_when_it_falls_before_completion() {
+    fn a_pending_interrupt_follows_enable_at_once() {
         let mut plic = Plic::new(1);
+        plic.raise(10);
+        assert!(!plic.context_pending(S0));
         enable(&mut plic, S0, 10, 1);
-        plic.set_level(10, true);
-        assert_eq!(plic.read(claim_register(S0)), 10);
-        plic.set_level(10, false);
-        plic.set_level(10, true);
-        plic.set_level(10, false);
-        assert_eq!(plic.read(PENDING), 0);
-        plic.write(claim_register(S0), 10);
+        assert!(plic.context_pending(S0));
+        plic.write(ENABLE + ENABLE_STRIDE, 0);
         assert!(!plic.context_pending(S0));
     }
 
@@ -298,7 +278,7 @@ mod tests {
         let mut plic = Plic::new(1);
         for (source, priority) in [(40, 3), (7, 2), (33, 3), (95, 7)] {
             enable(&mut plic, S0, source, priority);
-            plic.set_level(source, true);
+            plic.raise(source);
         }
         let order: Vec<u32> = (0..5).map(|_| plic.read(claim_register(S0))).collect();
         assert_eq!(order, [95, 33, 40, 7, 0]);
@@ -308,7 +288,7 @@ mod tests {
     fn a_threshold_masks_priorities_up_to_itself() {
         let mut plic = Plic::new(1);
         enable(&mut plic, S0, 5, 3);
-        plic.set_level(5, true);
+        plic.raise(5);
         for (threshold, pending) in [(2, true), (3, false), (7, false), (0, true)] {
             plic.write(threshold_register(S0), threshold);
             assert_eq!(plic.context_pending(S0), pending, "threshold {threshold}");
@@ -319,7 +299,7 @@ mod tests {
     fn priority_zero_never_interrupts() {
         let mut plic = Plic::new(1);
         enable(&mut plic, S0, 5, 0);
-        plic.set_level(5, true);
+        plic.raise(5);
         assert!(!plic.context_pending(S0));
     }
 
@@ -328,7 +308,7 @@ mod tests {
         let mut plic = Plic::new(2);
         let s1 = Plic::supervisor_context(1);
         enable(&mut plic, S0, 8, 1);
-        plic.set_level(8, true);
+        plic.raise(8);
         assert!(!plic.context_pending(s1));
         enable(&mut plic, s1, 8, 1);
         assert!(plic.context_pending(s1));
@@ -349,21 +329,23 @@ mod tests {
         let mut plic = Plic::new(1);
         plic.write(0, 7);
         plic.write(ENABLE + ENABLE_STRIDE, 0xffff_ffff);
-        plic.set_level(0, true);
+        plic.raise(0);
         assert_eq!(plic.read(0), 0);
         assert_eq!(plic.read(PENDING), 0);
-        assert_eq!(plic.read(ENABLE + ENABLE_STRIDE), 0xffff_fffe);
+        assert_eq!(plic.read(ENABLE + ENABLE_STRIDE), 0xffff_ffff);
+        assert!(!plic.context_pending(S0));
     }
 
     #[test]
     fn a_source_masked_before_its_completion_still_completes() {
         let mut plic = Plic::new(1);
         enable(&mut plic, S0, 10, 1);
-        plic.set_level(10, true);
+        plic.raise(10);
         assert_eq!(plic.read(claim_register(S0)), 10);
         plic.write(ENABLE + ENABLE_STRIDE, 0);
         plic.write(claim_register(S0), 10);
         enable(&mut plic, S0, 10, 1);
+        plic.raise(10);
         assert!(plic.context_pending(S0));
     }
 
@@ -382,21 +364,23 @@ mod tests {
             plic.write(offset, 0xffff_ffff);
             assert_eq!(plic.read(offset), 0, "{offset:#x}");
         }
-        plic.set_level(96, true);
-        plic.set_level(u32::MAX, true);
+        plic.raise(96);
+        plic.raise(u32::MAX);
         assert!(!plic.context_pending(S0) && !plic.context_pending(99));
     }
 
     #[test]
-    fn reset_keeps_levels_and_forgets_the_rest() {
+    fn reset_forgets_everything() {
         let mut plic = Plic::new(1);
         enable(&mut plic, S0, 10, 1);
-        plic.set_level(10, true);
+        plic.raise(10);
         plic.read(claim_register(S0));
+        plic.raise(10);
         plic.reset();
-        assert!(!plic.context_pending(S0));
-        assert_eq!(plic.read(PENDING), 1 << 10);
+        assert_eq!(plic.read(PENDING), 0);
         enable(&mut plic, S0, 10, 1);
+        assert!(!plic.context_pending(S0));
+        plic.raise(10);
         assert_eq!(plic.read(claim_register(S0)), 10);
     }
 }

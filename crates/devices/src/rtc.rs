@@ -28,6 +28,8 @@ pub struct Rtc {
     armed: bool,
     interrupt_enabled: bool,
     interrupt_pending: bool,
+    /// The interrupt line was set and up.
+    raised: bool,
 }
 
 impl Rtc {
@@ -60,6 +62,13 @@ impl Rtc {
         self.interrupt_enabled && self.interrupt_pending
     }
 
+    /// Whether the interrupt line was set and up since this was last called, as
+    /// [`crate::uart::Uart::take_raised`] has it: when the alarm goes off, and with each write that enables
+    /// interrupts.
+    pub fn take_raised(&mut self) -> bool {
+        core::mem::take(&mut self.raised)
+    }
+
     /// Reads the 32-bit register at byte `offset`; 0 where there is none.
     pub fn read(&mut self, offset: u64) -> u32 {
         match offset {
@@ -89,7 +98,10 @@ impl Rtc {
                 self.check_alarm();
             }
             register::ALARM_HIGH => self.alarm = joined(value, self.alarm as u32),
-            register::INTERRUPT_ENABLED => self.interrupt_enabled = value & 1 != 0,
+            register::INTERRUPT_ENABLED => {
+                self.interrupt_enabled = value & 1 != 0;
+                self.raised |= self.interrupt();
+            }
             register::CLEAR_ALARM => self.armed = false,
             register::CLEAR_INTERRUPT => self.interrupt_pending = false,
             _ => {}
@@ -109,6 +121,7 @@ impl Rtc {
         if self.armed && self.alarm <= self.time() {
             self.armed = false;
             self.interrupt_pending = true;
+            self.raised |= self.interrupt();
         }
     }
 }
@@ -173,9 +186,11 @@ mod tests {
         assert_eq!(rtc.read(register::ALARM_STATUS), 0);
         rtc.write(register::INTERRUPT_ENABLED, 0);
         assert!(!rtc.interrupt());
+        assert!(rtc.take_raised() && !rtc.take_raised());
         rtc.write(register::INTERRUPT_ENABLED, 1);
+        assert!(rtc.take_raised());
         rtc.write(register::CLEAR_INTERRUPT, 1);
-        assert!(!rtc.interrupt());
+        assert!(!rtc.interrupt() && !rtc.take_raised());
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! The wire is infinitely fast: a byte written is sent at once, so the transmitter is always empty, and
 //! a receive time-out is over as soon as it begins. The modem lines are strapped to "connected".
 //! What is not said by the data sheet of the 16550D follows QEMU's model, which is what guests of
-//! a `virt` board are used to.
+//! a `virt` board are used to: so does what counts as an interrupt of its own for the PLIC
+//! ([`Uart::take_raised`]).
 
 use alloc::vec::Vec;
 
@@ -61,6 +62,7 @@ mod modem_control {
 mod line_status {
     pub const DATA_READY: u8 = 1 << 0;
     pub const OVERRUN: u8 = 1 << 1;
+    pub const BREAK: u8 = 1 << 4;
     pub const TRANSMITTER_EMPTY: u8 = 1 << 5 | 1 << 6;
 }
 
@@ -90,9 +92,13 @@ pub struct Uart {
     fifo_enabled: bool,
     trigger: usize,
     overrun: bool,
+    /// The oldest byte that was received is none but a BREAK.
+    is_break: bool,
     /// Latched by an empty transmitter, cleared by reading it from the interrupt identification.
     transmitter_interrupt: bool,
     received: Received,
+    /// The interrupt line was set and up.
+    raised: bool,
     output: Vec<u8>,
 }
 
@@ -115,8 +121,10 @@ impl Uart {
             fifo_enabled: false,
             trigger: TRIGGER_LEVELS[0],
             overrun: false,
+            is_break: false,
             transmitter_interrupt: false,
             received: Received::default(),
+            raised: false,
             output: Vec::new(),
         }
     }
@@ -136,7 +144,7 @@ impl Uart {
         match offset % 8 {
             register::DATA if self.divisor_access() => divisor_low,
             register::INTERRUPT_ENABLE if self.divisor_access() => divisor_high,
-            register::DATA => self.received.pop().unwrap_or(0),
+            register::DATA => self.take_received().unwrap_or(0),
             register::INTERRUPT_ENABLE => self.interrupt_enable,
             register::INTERRUPT_ID => self.read_interrupt_id(),
             register::LINE_CONTROL => self.line_control,
@@ -176,13 +184,40 @@ impl Uart {
             return false;
         }
         self.received.push(byte);
+        self.set_line();
+        true
+    }
+
+    /// Takes a BREAK from the wire: a zero byte that line status marks. `false`: something is still to be
+    /// read before, which would be taken for it; offer it again.
+    #[must_use = "a BREAK that is not accepted must be offered again"]
+    pub fn receive_break(&mut self) -> bool {
+        if self.received.length > 0 || !self.receive(0) {
+            return false;
+        }
+        self.is_break = true;
+        self.set_line();
         true
     }
 
     /// Takes the oldest byte that was received, as a read of the data register does, whatever that
     /// register shows at the moment.
     pub fn take_received(&mut self) -> Option<u8> {
-        self.received.pop()
+        let byte = self.received.pop();
+        self.is_break = false;
+        self.set_line();
+        byte
+    }
+
+    /// Whether the interrupt line was set and up since this was last called: what the PLIC takes for one
+    /// interrupt. QEMU's model sets its line whenever a byte comes or goes, and with writes that change
+    /// `IER`, with writes of `FCR`, and with reads that take something back.
+    pub fn take_raised(&mut self) -> bool {
+        core::mem::take(&mut self.raised)
+    }
+
+    fn set_line(&mut self) {
+        self.raised |= self.interrupt();
     }
 
     /// Whether the interrupt line is up.
@@ -222,6 +257,7 @@ impl Uart {
             self.output.push(byte);
         }
         self.transmitter_interrupt = true;
+        self.set_line();
     }
 
     /// A byte that loops back cannot be held off: without room it overruns. The FIFO keeps what it
@@ -240,10 +276,14 @@ impl Uart {
     /// The transmitter is always empty, so enabling its interrupt raises it at once, even after it
     /// was acknowledged; writing the same again does not.
     fn write_interrupt_enable(&mut self, value: u8) {
+        let value = value & interrupt_enable::ALL;
         let changed = self.interrupt_enable ^ value;
-        self.interrupt_enable = value & interrupt_enable::ALL;
+        self.interrupt_enable = value;
         if changed & interrupt_enable::TRANSMITTER_EMPTY != 0 {
             self.transmitter_interrupt = value & interrupt_enable::TRANSMITTER_EMPTY != 0;
+        }
+        if changed != 0 {
+            self.set_line();
         }
     }
 
@@ -252,6 +292,7 @@ impl Uart {
         let switched = enable != self.fifo_enabled;
         if switched || value & fifo_control::CLEAR_RECEIVER != 0 {
             self.received.clear();
+            self.is_break = false;
         }
         if switched || value & fifo_control::CLEAR_TRANSMITTER != 0 {
             self.transmitter_interrupt = true;
@@ -262,12 +303,14 @@ impl Uart {
         } else {
             TRIGGER_LEVELS[0]
         };
+        self.set_line();
     }
 
     fn read_interrupt_id(&mut self) -> u8 {
         let id = self.interrupt_id();
         if id == interrupt_id::TRANSMITTER_EMPTY {
             self.transmitter_interrupt = false;
+            self.set_line();
         }
         let fifo = if self.fifo_enabled {
             interrupt_id::FIFO
@@ -281,7 +324,7 @@ impl Uart {
     /// no line changes.
     fn interrupt_id(&self) -> u8 {
         let enabled = |bit| self.interrupt_enable & bit != 0;
-        if enabled(interrupt_enable::LINE_STATUS) && self.overrun {
+        if enabled(interrupt_enable::LINE_STATUS) && (self.overrun || self.is_break) {
             interrupt_id::LINE_STATUS
         } else if enabled(interrupt_enable::RECEIVED) && self.received.length >= self.trigger {
             interrupt_id::RECEIVED
@@ -299,8 +342,13 @@ impl Uart {
         if self.received.length > 0 {
             status |= line_status::DATA_READY;
         }
-        if core::mem::take(&mut self.overrun) {
-            status |= line_status::OVERRUN;
+        let errors = [
+            (core::mem::take(&mut self.overrun), line_status::OVERRUN),
+            (core::mem::take(&mut self.is_break), line_status::BREAK),
+        ];
+        for (_, bit) in errors.into_iter().filter(|(is_set, _)| *is_set) {
+            status |= bit;
+            self.set_line();
         }
         status
     }

@@ -274,3 +274,62 @@ fn reset_keeps_what_was_already_sent() {
     );
     assert_eq!(uart.take_output(), vec![b'!']);
 }
+
+#[test]
+fn a_break_is_a_zero_byte_that_line_status_marks_once() {
+    let mut uart = with_fifo(0);
+    uart.write(IER, interrupt_enable::LINE_STATUS);
+    assert!(uart.receive(b'a'));
+    assert!(!uart.receive_break(), "it would be taken for the `a`");
+    assert_eq!(uart.read(DATA), b'a');
+    assert!(uart.receive_break());
+    assert!(uart.receive(b't'));
+    assert!(uart.interrupt());
+    assert_eq!(uart.read(IIR) & 0xf, interrupt_id::LINE_STATUS);
+    assert_eq!(uart.read(LSR), 0x71);
+    assert_eq!(uart.read(LSR), 0x61);
+    assert!(!uart.interrupt());
+    assert_eq!((uart.read(DATA), uart.read(DATA)), (0, b't'));
+}
+
+#[test]
+fn a_break_whose_byte_is_read_is_over() {
+    let mut uart = Uart::new();
+    assert!(uart.receive_break());
+    assert!(!uart.receive(b't'));
+    assert_eq!(uart.read(DATA), 0);
+    assert_eq!(uart.read(LSR), 0x60);
+}
+
+#[test]
+fn nothing_breaks_into_a_loopback() {
+    let mut uart = Uart::new();
+    uart.write(MCR, modem_control::LOOPBACK);
+    assert!(!uart.receive_break());
+}
+
+#[test]
+fn the_line_is_set_with_what_changes_it_and_not_with_what_looks_at_it() {
+    let mut uart = with_fifo(0);
+    assert!(!uart.take_raised());
+    uart.write(IER, interrupt_enable::TRANSMITTER_EMPTY);
+    assert!(uart.take_raised());
+    uart.write(IER, interrupt_enable::TRANSMITTER_EMPTY);
+    let _ = (uart.read(LSR), uart.read(MSR), uart.read(IER));
+    uart.write(LCR, 3);
+    uart.write(SCR, 1);
+    assert!(!uart.take_raised());
+    uart.write(DATA, b'x');
+    assert!(uart.take_raised());
+    let _ = uart.read(IIR);
+    assert!(!uart.take_raised(), "it was taken back");
+    uart.write(IER, interrupt_enable::RECEIVED);
+    assert!(uart.receive(b'a') && uart.receive(b'b'));
+    assert!(uart.take_raised());
+    let _ = uart.read(IIR);
+    assert!(!uart.take_raised());
+    assert_eq!(uart.read(DATA), b'a');
+    assert!(uart.take_raised(), "`b` waits");
+    assert_eq!(uart.read(DATA), b'b');
+    assert!(!uart.take_raised());
+}

@@ -375,18 +375,15 @@ fn a_plic_is_claimed_and_completed() {
         Controller::new(&described, HART, registers, NoFile).expect("a controller");
     assert!(controller.enable(interrupt(10, Trigger::High)));
     assert!(!controller.enable(interrupt(97, Trigger::High)));
-    model.borrow_mut().set_level(9, true);
+    model.borrow_mut().raise(9);
     assert_eq!(controller.claim(), None);
-    model.borrow_mut().set_level(10, true);
     let pending = || model.borrow().context_pending(INDEX as usize);
     for _ in 0..2 {
+        model.borrow_mut().raise(10);
         assert!(pending());
         assert_eq!(controller.claim(), Some(10));
         assert!(!pending());
         controller.complete(10);
+        assert!(!pending());
     }
-    assert_eq!(controller.claim(), Some(10));
-    model.borrow_mut().set_level(10, false);
-    controller.complete(10);
-    assert!(!pending());
 }

@@ -16,6 +16,8 @@ pub enum Key {
     Help,
     /// Show all that is kept of the focused console's output.
     ShowKept,
+    /// Give the focused console a BREAK.
+    Break,
     /// Pass a Ctrl-T to the focused console.
     Literal,
     /// Nothing.
@@ -31,6 +33,7 @@ pub fn key(byte: u8) -> Key {
         b'p' => Key::Previous,
         b'?' => Key::Help,
         b'l' => Key::ShowKept,
+        b'b' => Key::Break,
         PREFIX => Key::Literal,
         _ => Key::Unknown,
     }
@@ -42,6 +45,7 @@ pub const HELP: &[&str] = &[
     "Ctrl-T 1 to 9  that VM's console",
     "Ctrl-T n, p    the next, the previous console",
     "Ctrl-T l       all that is kept of this console's output",
+    "Ctrl-T b       a BREAK for the guest: Linux takes the next key for Magic SysRq",
     "Ctrl-T Ctrl-T  a Ctrl-T for the guest",
 ];
 

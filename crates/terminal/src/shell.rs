@@ -20,6 +20,8 @@ pub enum Command {
     Reset(usize),
     /// Show the state of a VM's harts.
     Dump(usize),
+    /// Give a VM's console a BREAK.
+    Break(usize),
     /// Turn tracing on or off, for one VM or all.
     Trace {
         /// On.
@@ -143,6 +145,12 @@ const COMMANDS: &[(&str, &str, &str, Form)] = &[
         "dump VM",
         "the state of its harts",
         Form::Vm(|vm| Line::Command(Command::Dump(vm))),
+    ),
+    (
+        "break",
+        "break VM",
+        "a BREAK on its console, for Magic SysRq",
+        Form::Vm(|vm| Line::Command(Command::Break(vm))),
     ),
     (
         "trace",

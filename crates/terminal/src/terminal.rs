@@ -29,6 +29,8 @@ pub enum Mode {
 pub enum Input {
     /// This VM receives this byte.
     Vm(usize, u8),
+    /// This VM receives a BREAK.
+    Break(usize),
     /// The monitor does this, and answers with [`Terminal::answer`].
     Command(Command),
 }
@@ -164,6 +166,12 @@ impl<S: FnMut(&[u8])> Terminal<S> {
         }
     }
 
+    /// The line had a BREAK, which is for the focused console; the shell has no use for it.
+    #[must_use]
+    pub fn line_break(&self) -> Option<Input> {
+        self.focused().map(Input::Break)
+    }
+
     /// A key after Ctrl-T.
     fn key(&mut self, key: Key) -> Option<Input> {
         let consoles = self.rings.len();
@@ -176,6 +184,7 @@ impl<S: FnMut(&[u8])> Terminal<S> {
             Key::Previous => self.switch((self.focus + consoles - 1) % consoles),
             Key::Help => self.say(&keys::HELP.join("\n")),
             Key::ShowKept => self.show_kept(),
+            Key::Break => return self.line_break(),
             Key::Literal => return Some(Input::Vm(self.focused()?, PREFIX)),
             Key::Unknown => self.say(keys::HINT),
         }

@@ -454,3 +454,20 @@ proptest! {
         prop_assert_eq!(lines, expected);
     }
 }
+
+#[test]
+fn a_break_is_for_the_console_that_has_the_focus() {
+    let mut screen = Screen::new(&["web", "db"], Mode::Switched);
+    assert_eq!(screen.typed(b"\x14b"), [Input::Break(0)]);
+    assert_eq!(screen.terminal.line_break(), Some(Input::Break(0)));
+    assert_eq!(
+        screen.typed(b"\x142\x14bs"),
+        [Input::Break(1), Input::Vm(1, b's')]
+    );
+    assert_eq!(screen.typed(b"\x140\x14b"), []);
+    assert_eq!(screen.terminal.line_break(), None);
+    assert_eq!(
+        screen.typed(b"break db\r"),
+        [Input::Command(Command::Break(1))]
+    );
+}

@@ -42,6 +42,6 @@ pub use console::Console;
 pub use disk::{Disk, Operation, Request, Segment, Status, Submitted};
 pub use entropy::Entropy;
 pub use memory::Memory;
-pub use mmio::{Action, Device, Mmio};
+pub use mmio::{Action, Device, Mmio, Refused};
 pub use net::Net;
 pub use queue::{Broken, Chain};

@@ -7,6 +7,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt;
 
 use isa::address::GuestPhys;
 
@@ -19,13 +20,13 @@ pub const CONFIG_SIZE: usize = 64;
 /// "virt", as the register holds it.
 const MAGIC_VALUE: u32 = u32::from_le_bytes(*b"virt");
 const VERSION: u32 = 2;
-/// Nobody assigns these numbers.
-const VENDOR: u32 = u32::from_le_bytes(*b"PtVr");
+/// "QEMU": nobody assigns these numbers, and drivers that are taught with QEMU ask for this one.
+const VENDOR: u32 = u32::from_le_bytes(*b"QEMU");
 
 /// Features that all devices offer (section 6).
 const INDIRECT_DESC: u64 = 1 << 28;
 const EVENT_IDX: u64 = 1 << 29;
-const VERSION_1: u64 = 1 << 32;
+pub(crate) const VERSION_1: u64 = 1 << 32;
 
 /// Bits of the status (section 2.1).
 const FEATURES_OK: u32 = 8;
@@ -107,6 +108,44 @@ pub enum Action {
     Reset,
 }
 
+/// What a driver asked for that the device has not done. Nothing else comes of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refused {
+    /// FEATURES_OK, with features that were not offered (section 2.2.1), or after DRIVER_OK.
+    Features,
+    /// A queue that has a size or an address that no queue may have (section 2.7), or that takes the place
+    /// of one with chains in flight.
+    Queue,
+    /// To move a queue that is ready (section 4.2.2.2).
+    Move,
+    /// The doorbell of a queue that is not ready, or before DRIVER_OK (section 3.1.1).
+    Doorbell,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Features => "FEATURES_OK, with features that were not offered or after DRIVER_OK, is not set",
+            Self::Queue => "a queue of this size, at these addresses or with chains in flight is not made ready",
+            Self::Move => "a queue that is ready stays where it is",
+            Self::Doorbell => "the doorbell of a queue that is not ready, or before DRIVER_OK, is not heard",
+        })
+    }
+}
+
+/// What a place for a device that has none reads as (sections 4.2.2 and 4.2.3.1: device 0), in `width` (1, 2
+/// or 4) bytes at `offset`. It ignores what is written.
+#[must_use]
+pub fn read_empty(offset: u64, width: u8) -> u64 {
+    let value = match offset {
+        register::MAGIC_VALUE => MAGIC_VALUE,
+        register::VERSION => VERSION,
+        register::VENDOR_ID => VENDOR,
+        _ => 0,
+    };
+    u64::from(value) & ((1 << (8 * u32::from(width))) - 1)
+}
+
 #[derive(Clone, Debug, Default)]
 struct Slot {
     setup: Setup,
@@ -129,6 +168,12 @@ pub struct Mmio<D> {
     driver_features_sel: u32,
     queue_sel: u32,
     broken: Option<Broken>,
+    /// The interrupt line was set and up.
+    raised: bool,
+    /// What was refused, and is still to be told.
+    refused: Option<Refused>,
+    /// A bit for each kind of refusal that was noted already.
+    noted: u8,
 }
 
 impl<D: Device> Mmio<D> {
@@ -146,6 +191,9 @@ impl<D: Device> Mmio<D> {
             driver_features_sel: 0,
             queue_sel: 0,
             broken: None,
+            raised: false,
+            refused: None,
+            noted: 0,
         }
     }
 
@@ -164,6 +212,25 @@ impl<D: Device> Mmio<D> {
     #[must_use]
     pub fn interrupt(&self) -> bool {
         self.interrupt_status != 0
+    }
+
+    /// Whether the interrupt line was set and up since this was last called: with used buffers for which the
+    /// driver wants an interrupt, a changed configuration, and an acknowledgement that leaves something.
+    pub fn take_raised(&mut self) -> bool {
+        core::mem::take(&mut self.raised)
+    }
+
+    /// What the driver asked for that the device has not done: each kind once.
+    pub fn take_refused(&mut self) -> Option<Refused> {
+        self.refused.take()
+    }
+
+    fn refuse(&mut self, refused: Refused) {
+        let bit = 1 << refused as u8;
+        if self.noted & bit == 0 && self.refused.is_none() {
+            self.noted |= bit;
+            self.refused = Some(refused);
+        }
     }
 
     /// What the driver did wrong, if the device waits to be reset for that.
@@ -190,6 +257,7 @@ impl<D: Device> Mmio<D> {
         self.driver_features_sel = 0;
         self.queue_sel = 0;
         self.broken = None;
+        self.raised = false;
     }
 
     /// Says that the configuration space has changed (section 2.5).
@@ -197,6 +265,7 @@ impl<D: Device> Mmio<D> {
         self.generation = self.generation.wrapping_add(1);
         if self.status & DRIVER_OK != 0 {
             self.interrupt_status |= CONFIG_CHANGE;
+            self.raised = true;
         }
     }
 
@@ -269,7 +338,10 @@ impl<D: Device> Mmio<D> {
             register::QUEUE_SEL => self.queue_sel = value,
             register::QUEUE_READY => self.write_ready(value & 1 != 0),
             register::QUEUE_NOTIFY => return self.notify(value),
-            register::INTERRUPT_ACK => self.interrupt_status &= !value,
+            register::INTERRUPT_ACK => {
+                self.interrupt_status &= !value;
+                self.raised |= self.interrupt();
+            }
             register::STATUS => return self.write_status(value & 0xff),
             _ => self.write_setup(offset, value),
         }
@@ -298,34 +370,53 @@ impl<D: Device> Mmio<D> {
         }
     }
 
-    /// Sets bits of the status: nothing but a reset takes one away (section 2.1.1).
+    /// Sets bits of the status: nothing but a reset takes one away (section 2.1.1). A driver that does without
+    /// VIRTIO_F_VERSION_1, or without FEATURES_OK, is served as one that has accepted less (section 6.1 leaves
+    /// that to the device); features that were not offered fail (section 2.2.2).
     fn write_status(&mut self, value: u32) -> Action {
         if value == 0 {
             return Action::Reset;
         }
         self.status |= value & REMARKS;
-        let offered = u128::from(self.offered());
-        let is_agreed = self.driver_features & !offered == 0
-            && self.driver_features & u128::from(VERSION_1) != 0;
-        if value & FEATURES_OK != 0 && is_agreed {
-            self.status |= FEATURES_OK;
+        if value & !self.status & FEATURES_OK != 0 {
+            self.agree();
         }
-        let starts =
-            value & DRIVER_OK != 0 && self.status & (FEATURES_OK | DRIVER_OK) == FEATURES_OK;
-        if !starts {
+        // Who asked for features that it did not get must not go on (section 3.1.1).
+        let is_agreed = value & FEATURES_OK == self.status & FEATURES_OK;
+        if value & !self.status & DRIVER_OK == 0 || !is_agreed {
             return Action::None;
         }
         self.status |= DRIVER_OK;
         Action::Started
     }
 
-    fn notify(&self, value: u32) -> Action {
+    fn agree(&mut self) {
+        let offered = u128::from(self.offered());
+        if self.driver_features & !offered != 0 || self.status & DRIVER_OK != 0 {
+            return self.refuse(Refused::Features);
+        }
+        self.status |= FEATURES_OK;
+        let [event_index, indirect] = self.rings_have();
+        for queue in self.slots.iter_mut().filter_map(|slot| slot.queue.as_mut()) {
+            queue.agree(event_index, indirect);
+        }
+    }
+
+    /// Whether rings have event indices, and whether indirect tables.
+    fn rings_have(&self) -> [bool; 2] {
+        [EVENT_IDX, INDIRECT_DESC].map(|bit| self.has_feature(bit))
+    }
+
+    fn notify(&mut self, value: u32) -> Action {
         let queue = value as usize;
         if self.is_ready(queue) {
-            Action::Notify(queue)
-        } else {
-            Action::None
+            return Action::Notify(queue);
         }
+        // One that is broken has been told of, and may ring until it has seen that.
+        if self.status & NEEDS_RESET == 0 {
+            self.refuse(Refused::Doorbell);
+        }
+        Action::None
     }
 
     /// Whether a queue may be served: it is ready, so is the driver, and that has broken nothing.
@@ -336,26 +427,32 @@ impl<D: Device> Mmio<D> {
     }
 
     fn write_ready(&mut self, ready: bool) {
-        let has_features = self.status & FEATURES_OK != 0;
-        let [event_index, indirect] = [EVENT_IDX, INDIRECT_DESC].map(|bit| self.has_feature(bit));
+        let [event_index, indirect] = self.rings_have();
         let Some(slot) = self.slots.get_mut(self.queue_sel as usize) else {
             return;
         };
         if !ready {
             slot.ready = false;
-        } else if has_features && !slot.ready && !slot.queue.as_ref().is_some_and(Queue::has_any) {
+        } else if !slot.ready {
             // Chains of the queue that was here would end up in the new one's ring.
-            slot.queue = Queue::new(slot.setup, event_index, indirect);
-            slot.ready = slot.queue.is_some();
+            if !slot.queue.as_ref().is_some_and(Queue::has_any) {
+                slot.queue = Queue::new(slot.setup, event_index, indirect);
+                slot.ready = slot.queue.is_some();
+            }
+            if !slot.ready {
+                self.refuse(Refused::Queue);
+            }
         }
     }
 
     /// Writes one of the registers that say where a queue is: not while it is ready.
     fn write_setup(&mut self, offset: u64, value: u32) {
-        let slot = self.slots.get_mut(self.queue_sel as usize);
-        let Some(slot) = slot.filter(|slot| !slot.ready) else {
+        let Some(slot) = self.slots.get_mut(self.queue_sel as usize) else {
             return;
         };
+        if slot.ready {
+            return self.refuse(Refused::Move);
+        }
         let Setup {
             size,
             descriptors,
@@ -427,6 +524,7 @@ impl<D: Device> Mmio<D> {
         let wants = self.with(queue, |queue| queue.wants_interrupt(memory));
         if wants == Some(true) {
             self.interrupt_status |= USED_BUFFER;
+            self.raised = true;
         }
     }
 

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use bundle::Mac;
 use switch::{Frame, LONGEST, Partial};
 
-use crate::mmio::CONFIG_SIZE;
+use crate::mmio::{CONFIG_SIZE, VERSION_1};
 use crate::segments;
 use crate::{Broken, Chain, Device, Memory, Mmio};
 
@@ -36,7 +36,7 @@ pub const RECEIVE: usize = 0;
 /// The queue of frames that the driver sends.
 pub const TRANSMIT: usize = 1;
 
-/// Bytes of the header before each frame, `struct virtio_net_hdr` (section 5.1.6).
+/// Most bytes of the header before each frame, `struct virtio_net_hdr` (section 5.1.6).
 const HEADER: usize = 12;
 /// `flags`: the checksum is partial.
 const NEEDS_CSUM: u8 = 1;
@@ -126,6 +126,7 @@ impl Mmio<Net> {
     /// It ends after 64 frames, and is true when there may be more: call it again, after other work.
     #[must_use]
     pub fn serve_transmit(&mut self, send: &mut dyn FnMut(Frame), memory: &mut dyn Memory) -> bool {
+        let header = self.header_size();
         let mut may_be_more = true;
         for _ in 0..BATCH {
             let Some(mut chain) = self.pop(TRANSMIT, memory) else {
@@ -133,7 +134,7 @@ impl Mmio<Net> {
                 break;
             };
             let head = chain.head;
-            match frame(&mut chain, memory) {
+            match frame(&mut chain, header, memory) {
                 Some(frame) => send(frame),
                 None => self.device_mut().counts.refused += 1,
             }
@@ -160,7 +161,8 @@ impl Mmio<Net> {
             }
             _ => Cow::Borrowed(frame),
         };
-        let needed = HEADER as u64 + frame.bytes().len() as u64;
+        let header = self.header_size();
+        let needed = header as u64 + frame.bytes().len() as u64;
         let mergeable = self.has_feature(feature::MRG_RXBUF);
         loop {
             let buffers = &self.device().buffers;
@@ -181,7 +183,7 @@ impl Mmio<Net> {
             };
             // Nobody reads these: they need not be kept.
             chain.readable = Vec::new();
-            if segments::total(&chain.writable) < HEADER as u64 {
+            if segments::total(&chain.writable) < header as u64 {
                 self.fail(Broken::Request);
                 return true;
             }
@@ -196,9 +198,17 @@ impl Mmio<Net> {
         self.settle(RECEIVE, memory);
     }
 
+    /// Bytes of the header before each frame: a driver without VIRTIO_F_VERSION_1 has the number of buffers
+    /// in it only if there can be several (section 5.1.6.1).
+    fn header_size(&self) -> usize {
+        let is_whole = self.has_feature(VERSION_1) || self.has_feature(feature::MRG_RXBUF);
+        HEADER - if is_whole { 0 } else { size_of::<u16>() }
+    }
+
     /// Fills the buffers, in which there is room enough, and gives them back all at once: the driver
     /// expects to find as many as the header says.
     fn fill(&mut self, frame: &Frame, memory: &mut dyn Memory) {
+        let size = self.header_size();
         let mut buffers = core::mem::take(&mut self.device_mut().buffers);
         let header = header(frame.partial(), buffers.len() as u16);
         let mut used = Vec::with_capacity(buffers.len());
@@ -206,8 +216,8 @@ impl Mmio<Net> {
         for (index, chain) in buffers.iter_mut().enumerate() {
             let mut written = 0;
             if index == 0 {
-                written += segments::write(&chain.writable, &header, memory);
-                segments::skip(&mut chain.writable, HEADER as u32);
+                written += segments::write(&chain.writable, &header[..size], memory);
+                segments::skip(&mut chain.writable, size as u32);
             }
             let taken = segments::write(&chain.writable, rest, memory);
             rest = &rest[taken..];
@@ -218,13 +228,13 @@ impl Mmio<Net> {
     }
 }
 
-/// The frame in a chain of the driver's; `None` when it is none.
-fn frame(chain: &mut Chain, memory: &dyn Memory) -> Option<Frame> {
+/// The frame in a chain of the driver's, behind a header of `size` bytes; `None` when it is none.
+fn frame(chain: &mut Chain, size: usize, memory: &dyn Memory) -> Option<Frame> {
     let mut header = [0; HEADER];
-    if segments::read(&chain.readable, &mut header, memory) != HEADER {
+    if segments::read(&chain.readable, &mut header[..size], memory) != size {
         return None;
     }
-    segments::skip(&mut chain.readable, HEADER as u32);
+    segments::skip(&mut chain.readable, size as u32);
     let size = segments::total(&chain.readable);
     let [
         flags,

@@ -10,7 +10,7 @@ use switch::{Frame, Partial};
 
 use crate::mmio::register;
 use crate::net::{Counts, RECEIVE, TRANSMIT, feature};
-use crate::testing::{BASE, Driver, Part, Ram, start, write};
+use crate::testing::{BASE, Driver, Part, Ram, negotiate, set_up, start, write};
 use crate::{Action, Broken, Mmio, Net};
 
 const MAC: Mac = Mac([0x52, 0x54, 0, 1, 2, 3]);
@@ -341,4 +341,31 @@ proptest! {
         let bytes: [u8; 1518] = machine.ram.get(DATA.add(12));
         prop_assert_eq!(&bytes[..size], &payload(size)[..]);
     }
+}
+
+#[test]
+fn a_driver_without_version_1_has_ten_bytes_before_each_frame() {
+    let mut machine = Machine::new(0);
+    machine.mmio.reset();
+    assert!(negotiate(&mut machine.mmio, 0));
+    for (index, driver) in [&machine.receive, &machine.transmit]
+        .into_iter()
+        .enumerate()
+    {
+        set_up(&mut machine.mmio, index, driver);
+        let _ = write(&mut machine.mmio, register::QUEUE_READY, 1);
+    }
+    assert_eq!(
+        write(&mut machine.mmio, register::STATUS, 15),
+        Action::Started
+    );
+    let expected = frame(60);
+    machine.give(&[70]);
+    assert!(machine.receive(&expected));
+    assert_eq!(machine.received(), [70]);
+    let bytes: [u8; 60] = machine.ram.get(DATA.add(10));
+    assert_eq!(bytes, *expected.bytes());
+    machine.send(&[&[0; 10], expected.bytes()].concat());
+    let (frames, _) = machine.serve();
+    assert_eq!(frames[0].bytes(), expected.bytes());
 }

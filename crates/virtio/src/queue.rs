@@ -222,6 +222,11 @@ impl Queue {
         })
     }
 
+    /// What the driver has agreed upon, if it set the queue up before that.
+    pub fn agree(&mut self, event_index: bool, indirect: bool) {
+        (self.event_index, self.indirect) = (event_index, indirect);
+    }
+
     /// Whether the device has a chain with this head.
     #[must_use]
     pub fn has(&self, head: u16) -> bool {

@@ -1,5 +1,6 @@
 //! Tests: statements about the walk and the shadow, and random histories against models.
 
+mod absent;
 mod ahead;
 mod contexts;
 mod fences;

@@ -4,7 +4,7 @@
 #![no_main]
 
 use devices::layout::{PLIC, RTC, SYSCON, UART, Window};
-use devices::{Board, BoardConfig};
+use devices::Board;
 use isa::address::GuestPhys;
 use virtio::fuzzing::Input;
 
@@ -15,10 +15,7 @@ const SOURCES: u32 = 8;
 libfuzzer_sys::fuzz_target!(|input: &[u8]| play(&mut Input(input)));
 
 fn play(input: &mut Input<'_>) {
-    let mut board = Board::new(&BoardConfig {
-        harts: HARTS,
-        rtc: input.byte() % 2 == 0,
-    });
+    let mut board = Board::new(HARTS);
     let mut now = 0;
     while !input.0.is_empty() {
         step(&mut board, &mut now, input);
@@ -27,9 +24,6 @@ fn play(input: &mut Input<'_>) {
         // A look changes nothing.
         assert!((0..HARTS).all(|hart| board.external_pending(hart) == claims[hart]));
     }
-    for source in 1..=SOURCES {
-        board.set_interrupt(source, false);
-    }
     board.reset();
     let _ = board.take_output();
     does_as_a_new_one(&mut board);
@@ -37,7 +31,7 @@ fn play(input: &mut Input<'_>) {
 
 fn step(board: &mut Board, now: &mut u64, input: &mut Input<'_>) {
     match input.byte() % 8 {
-        0 => board.set_interrupt(input.byte().into(), input.byte() % 2 == 0),
+        0 => board.raise(input.byte().into()),
         1 => drop(board.receive(input.byte())),
         2 => drop(board.take_output()),
         3 => {
@@ -73,7 +67,7 @@ fn does_as_a_new_one(board: &mut Board) {
     ]
     .map(|offset| PLIC.base.add(offset));
     assert!((0..HARTS).all(|hart| !board.external_pending(hart)));
-    board.set_interrupt(SOURCE, true);
+    board.raise(SOURCE);
     assert!(!board.external_pending(1));
     for (at, value) in [(priority, 1), (enable, 1 << SOURCE), (threshold, 0)] {
         board.write(at, 4, value).expect("a register");
@@ -81,7 +75,6 @@ fn does_as_a_new_one(board: &mut Board) {
     assert!(board.external_pending(1) && !board.external_pending(0));
     assert_eq!(board.read(claim, 4), Ok(SOURCE.into()));
     assert!(!board.external_pending(1));
-    board.set_interrupt(SOURCE, false);
     board.write(claim, 4, SOURCE.into()).expect("a register");
     assert!(!board.external_pending(1));
 }
