@@ -3,7 +3,7 @@
 
 use super::machine::Machine;
 use super::{from_vs, from_vu};
-use crate::paging::size;
+use crate::paging::{Paging, size};
 use crate::shadow::View;
 use crate::walk::{Access, Kind};
 use isa::pte::Pte;
@@ -27,7 +27,7 @@ fn a_page_that_has_become_valid_is_seen_without_a_fence() {
     // Pages ahead of it, behind which it is absent at the last level, the one above, and so on.
     for level in (0..3).rev() {
         let probes = [0, size(level)].map(|ahead| [HIGH + ahead, VA + ahead]);
-        let mut machine = Machine::new(256, 1, 16, probes.concat());
+        let mut machine = Machine::new(Paging::Sv57, 256, 1, 16, probes.concat());
         let satp = machine.memory.space(SV48, 1);
         for (va, flags, ..) in places() {
             machine.memory.map(satp, va + size(level), 0, GPA, flags);
@@ -51,7 +51,7 @@ fn a_page_that_has_become_valid_is_seen_without_a_fence() {
 
 #[test]
 fn a_leaf_that_was_filled_beside_an_absent_one_is_seen_by_a_hart_that_looked_before() {
-    let mut machine = Machine::new(256, 2, 16, [HIGH, VA].into());
+    let mut machine = Machine::new(Paging::Sv48, 256, 2, 16, [HIGH, VA].into());
     let satp = machine.memory.space(SV48, 1);
     for hart in 0..2 {
         machine.switch(hart, satp);
