@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use devices::layout::{PLIC, RTC, SYSCON, UART, Window};
 use devices::Board;
+use devices::layout::{PLIC, RTC, SYSCON, UART, Window};
 use isa::address::GuestPhys;
 use virtio::fuzzing::Input;
 
