@@ -53,6 +53,24 @@ impl Guest {
         }
     }
 
+    /// The files that are read for its bundle.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let disks = self.disks.iter().filter_map(|disk| match &disk.content {
+            Content::Packed { path, .. } => Some(path),
+            Content::Image { .. } | Content::Host(_) => None,
+        });
+        let files = [
+            Some(&self.kernel),
+            self.initrd.as_ref(),
+            self.overlay.as_ref(),
+        ];
+        files
+            .into_iter()
+            .flatten()
+            .chain(disks)
+            .map(PathBuf::as_path)
+    }
+
     /// Reads the files and packs a bundle of this one VM.
     ///
     /// # Errors

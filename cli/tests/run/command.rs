@@ -1,6 +1,6 @@
 //! The other commands, and the program where it is installed.
 
-use crate::{QEMU, Script, image, patchvisor, patchvisor_on};
+use crate::{QEMU, Script, image, patchvisor, patchvisor_on, program};
 use std::path::Path;
 use std::process::Command;
 
@@ -137,6 +137,53 @@ fn a_kernel_is_inspected_in_a_table_and_as_json() {
     let script = patchvisor_on(&["inspect"], Path::new(QEMU));
     assert_eq!(script.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&script.stderr).contains("a script"));
+}
+
+#[test]
+fn a_bundle_never_takes_the_place_of_what_it_is_made_from() {
+    let script = Script::new("");
+    let kernel = script.file("Image", &image());
+    let config = script.file("vm.toml", b"[[vm]]\nkernel = \"Image\"\n");
+    let link = script.path("link");
+    std::os::unix::fs::symlink(&kernel, &link).unwrap();
+    for output in [&kernel, &link, &config] {
+        let packed = patchvisor()
+            .args(["pack", "--config"])
+            .arg(&config)
+            .arg("-o")
+            .arg(output)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&packed.stderr);
+        assert_eq!(packed.status.code(), Some(1), "{errors}");
+        assert!(errors.contains("name another file"), "{errors}");
+    }
+    assert_eq!(std::fs::read(&kernel).unwrap(), image());
+}
+
+#[test]
+fn nothing_is_left_of_a_bundle_that_cannot_be_written() {
+    let script = Script::new("");
+    let kernel = script.file("Image", &image());
+    let folder = script.path("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let old = folder.join("vm.bundle");
+    std::fs::write(&old, "as it was").unwrap();
+    // A limit on files that the bundle exceeds.
+    let packed = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"])
+        .arg(program())
+        .args(["pack", "--kernel"])
+        .arg(&kernel)
+        .arg("-o")
+        .arg(&old)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&packed.stderr);
+    assert_eq!(packed.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("vm.bundle"), "{errors}");
+    assert_eq!(std::fs::read(&old).unwrap(), b"as it was");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
 }
 
 #[test]
