@@ -68,6 +68,12 @@ fn checks() -> Vec<Check> {
         ),
         Check::new("the monitor's image", Run, monitor, &remedy),
         Check::new(
+            "setpriv",
+            Run,
+            program("setpriv"),
+            &packages(&["util-linux"]),
+        ),
+        Check::new(
             "qemu-img",
             Disks,
             program("qemu-img"),

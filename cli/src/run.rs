@@ -3,11 +3,15 @@
 use crate::arguments::RunArguments;
 use crate::{config, print};
 use anyhow::{Context, Result, bail};
+use patchvisor::disk::users;
 use patchvisor::qemu::{Machine, Outcome, Show};
 use patchvisor::{guest, progress, size};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -18,12 +22,11 @@ const TIMED_OUT: u8 = 124;
 /// What is added to the number of a signal that ends a process, as shells do.
 const SIGNALLED: i32 = 128;
 
+/// What QEMU says of an image that another process has locked: `Failed to get "write" lock`, or `shared "write"`.
+const LOCKED: &str = "\" lock";
+
 /// What QEMU complains of in its own words, and what mends it.
 const REMEDIES: &[(&str, &str)] = &[
-    (
-        "Failed to get \"",
-        "a disk image is in use by another QEMU: end that one, copy the image, or add ,readonly in both",
-    ),
     (
         "cannot set up guest memory",
         "this machine has not so much memory: give the guests less with --memory",
@@ -61,16 +64,16 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     setup.check_pins()?;
     let (images, backend) = (setup.images()?, setup.backend()?);
     let monitor = guest::monitor(setup.monitor.as_deref())?;
-    let file = tempfile::Builder::new()
-        .prefix("patchvisor-")
-        .suffix(".bundle")
-        .tempfile()
-        .context("making a temporary file for the bundle")?;
+    // It has no name, so that nothing is left of it however this process ends.
+    let mut file = tempfile::tempfile().context("making a temporary file for the bundle")?;
     progress::said("packing", || -> Result<_> {
         let bundle = guest::pack_for_a_run(&setup.guests, console)?;
-        std::fs::write(file.path(), bundle).context("writing the bundle")
+        file.write_all(&bundle)
+            .context("writing the bundle to the folder for temporary files, which $TMPDIR names")
     })?;
-    let machine = guest::machine(&monitor, file.path())?.disks(images);
+    let bundle = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+    let files: Vec<_> = images.iter().map(|image| image.path.clone()).collect();
+    let machine = guest::machine(&monitor, Path::new(&bundle))?.disks(images);
     let machine = match backend {
         Some(backend) => machine.uplink(backend),
         None => machine.no_uplink(),
@@ -91,7 +94,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
     eprintln!("patchvisor: Ctrl-A x leaves the guest");
     let limit = arguments.timeout.map_or(Duration::MAX, Duration::from_secs);
     let outcome = run.wait(limit)?;
-    // What is left in memory is the file alone, which goes with this value.
+    // QEMU has had it until here.
     drop(file);
     if arguments.json {
         for stats in outcome.all_stats().unwrap_or_default() {
@@ -99,7 +102,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode> {
         }
     }
     Ok(match signal.load(Ordering::Relaxed) {
-        0 => verdict(&outcome),
+        0 => verdict(&outcome, &files),
         signal => ExitCode::from(u8::try_from(SIGNALLED + signal).unwrap_or(1)),
     })
 }
@@ -150,7 +153,7 @@ fn host(setup: &config::Setup, machine: Machine) -> Result<Machine> {
 
 /// The guest's status where there is one: QEMU's own exit code says it. A VM that failed has an error
 /// line, whatever became of the others.
-fn verdict(outcome: &Outcome) -> ExitCode {
+fn verdict(outcome: &Outcome, images: &[PathBuf]) -> ExitCode {
     let Some(status) = outcome.status else {
         let seconds = outcome.elapsed.as_secs();
         eprintln!(
@@ -160,6 +163,16 @@ fn verdict(outcome: &Outcome) -> ExitCode {
     };
     if !outcome.complaints.trim().is_empty() {
         eprintln!("{}", outcome.complaints.trim());
+    }
+    if outcome.complaints.contains(LOCKED) {
+        let users: Vec<_> = images.iter().flat_map(|image| users(image)).collect();
+        let by = match users.is_empty() {
+            true => "another QEMU, perhaps of another user".to_owned(),
+            false => format!("another QEMU: {}", users.join(", ")),
+        };
+        eprintln!(
+            "patchvisor: error: a disk image is in use by {by}; end that one, copy the image, or add ,readonly in both"
+        );
     }
     for (complaint, remedy) in REMEDIES {
         if outcome.complaints.contains(complaint) {

@@ -3,8 +3,10 @@
 mod image;
 mod qcow2;
 mod signs;
+mod users;
 
 pub use image::Image;
+pub use users::users;
 
 use crate::guest::Guest;
 use anyhow::{Context, Result, bail};

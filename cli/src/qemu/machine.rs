@@ -300,7 +300,7 @@ impl Machine {
         command.args(["-display", "none", "-monitor", "none"]);
         command.args(self.board.serial_lines("stdio"));
         let show = self.live.then_some(Show::StandardError);
-        Run::start(command, self.console(false, show)?)
+        Run::start(&command, self.console(false, show)?)
     }
 
     /// Starts QEMU with its keyboard on this process's terminal and its output shown at `show`.
@@ -313,7 +313,7 @@ impl Machine {
         let mut command = self.command()?;
         command.arg("-nographic");
         command.args(self.board.serial_lines("mon:stdio"));
-        Run::start(command, self.console(true, Some(show))?)
+        Run::start(&command, self.console(true, Some(show))?)
     }
 
     fn console(&self, keyboard: bool, show: Option<Show>) -> Result<Console> {

@@ -20,6 +20,7 @@ mod machine;
 mod prefixed;
 mod reports;
 mod run;
+mod tied;
 
 pub use board::Board;
 pub use console::{Line, Show, marker};

@@ -4,6 +4,7 @@ use super::console::{self, Capture, Line, Show};
 use super::logs::Logs;
 use super::prefixed::Captures;
 use super::reports::Reports;
+use super::tied;
 use crate::stats::{self, Stats};
 use anyhow::{Context, Result, bail};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -84,19 +85,18 @@ pub struct Outcome {
 }
 
 impl Run {
-    pub(super) fn start(mut command: Command, console: Console) -> Result<Self> {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let terminal = if console.keyboard {
-            command.stdin(Stdio::inherit());
-            tcgetattr(std::io::stdin()).ok()
-        } else {
-            command.stdin(Stdio::piped());
-            None
+    pub(super) fn start(command: &Command, console: Console) -> Result<Self> {
+        let terminal = match console.keyboard {
+            true => tcgetattr(std::io::stdin()).ok(),
+            false => None,
         };
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
-        let mut child = command.spawn().with_context(|| {
-            format!("{program} cannot be started: `patchvisor doctor` says what to install, or name another in $QEMU")
+        let mut child = tied::start(command, |command| {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.stdin(match console.keyboard {
+                true => Stdio::inherit(),
+                false => Stdio::piped(),
+            });
         })?;
         let stdin = child.stdin.take();
         let mut output = child.stdout.take().context("no pipe for QEMU's output")?;

@@ -1,8 +1,10 @@
 //! `patchvisor run`: what it gives QEMU, what it says, and how it ends.
 
 use crate::{QEMU, SOON, Script, TWO_VMS, image, patchvisor, patchvisor_on};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// A stand-in that prints the arguments it was given.
 const ECHO: &str = "tr '\\0' ' ' < /proc/$$/cmdline";
@@ -215,6 +217,16 @@ fn an_image_in_use_is_told_with_the_remedy() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("root.img"), "{errors}");
     assert!(errors.contains("in use by another QEMU"), "{errors}");
+    // Who has it is named: here these tests.
+    let disk = script.file("root.img", &[0; 512]);
+    let _open = std::fs::File::open(&disk).unwrap();
+    for lock in [r#""write" lock"#, r#"shared "write" lock"#] {
+        let script = Script::new(&format!("echo 'Failed to get {lock}' >&2; exit 1"));
+        let output = script.patchvisor_run(&["--disk", &disk.display().to_string()], &kernel);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let user = format!("process {} (", std::process::id());
+        assert!(errors.contains(&user), "{errors}");
+    }
 }
 
 #[test]
@@ -223,7 +235,12 @@ fn a_run_that_is_told_to_end_takes_its_machine_along() {
     let kernel = script.file("Image", &image());
     let temporary = script.path("temporary");
     std::fs::create_dir(&temporary).unwrap();
-    for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+    // What it serves, and what ends it as it stands.
+    let served =
+        [("TERM", 15), ("INT", 2), ("HUP", 1)].map(|(signal, number)| (signal, Ok(number)));
+    let fatal = [("KILL", 9), ("QUIT", 3), ("ABRT", 6), ("USR1", 10)];
+    let fatal = fatal.map(|(signal, number)| (signal, Err(number)));
+    for (signal, number) in served.into_iter().chain(fatal) {
         let mut run = patchvisor()
             .args(["run", "--timeout", "60", "--kernel"])
             .arg(&kernel)
@@ -243,7 +260,15 @@ fn a_run_that_is_told_to_end_takes_its_machine_along() {
         let mut kill = Command::new("kill");
         kill.arg(format!("-{signal}")).arg(run.id().to_string());
         assert!(kill.status().unwrap().success());
-        assert_eq!(run.wait().unwrap().code(), Some(128 + number), "{signal}");
+        let status = run.wait().unwrap();
+        match number {
+            Ok(number) => assert_eq!(status.code(), Some(128 + number), "{signal}"),
+            Err(number) => assert_eq!(status.signal(), Some(number), "{signal}"),
+        }
+        let began = Instant::now();
+        while number.is_err() && machine.exists() && began.elapsed() < SOON {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         assert!(!machine.exists(), "{signal}");
         let left = std::fs::read_dir(&temporary).unwrap().count();
         assert_eq!(left, 0, "{signal}");
