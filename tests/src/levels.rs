@@ -6,14 +6,12 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use patchvisor::guest::{self, Guest};
 use patchvisor::qemu::DEFAULT_CPU;
-use std::io::Write;
 use std::time::Duration;
+use xtask::demo::levels::nest;
 
 const MIB: u64 = 1 << 20;
 /// Longest that a machine may run.
 const LIMIT: Duration = Duration::from_secs(300);
-/// What a level needs beside its guest.
-const LEVEL: u64 = 192 * MIB;
 
 /// All trials.
 pub fn trials() -> Vec<Trial> {
@@ -46,22 +44,14 @@ fn elsewhere() -> Result<()> {
 }
 
 /// A guest program under so many monitors comes to its end, and each monitor counts what it emulated.
-fn nested(levels: usize, cpu: &str) -> Result<()> {
-    let mut inner = Guest::new(artefacts::guest("optional_paging")?);
-    inner.vm.memory = 128 * MIB;
-    inner.vm.statistics = true;
-    let mut bundle = inner.write_bundle()?;
-    for level in 1..levels {
-        let mut outer = Guest::new(artefacts::monitor()?);
-        outer.vm.statistics = true;
-        outer.vm.name = format!("level-{level}");
-        outer.vm.memory = inner.vm.memory + level as u64 * LEVEL;
-        outer.initrd = Some(bundle.path().to_path_buf());
-        let mut next = tempfile::NamedTempFile::new()?;
-        next.write_all(&outer.pack()?)?;
-        bundle = next;
-    }
-    let machine = guest::machine(&artefacts::monitor()?, bundle.path())?;
+fn nested(levels: u32, cpu: &str) -> Result<()> {
+    let mut guest = Guest::new(artefacts::guest("optional_paging")?);
+    guest.vm.memory = 128 * MIB;
+    guest.vm.statistics = true;
+    let (monitor, directory) = (artefacts::monitor()?, tempfile::tempdir()?);
+    let guests = nest(&guest, levels, &monitor, directory.path())?;
+    let bundle = guests[0].write_bundle()?;
+    let machine = guest::machine(&monitor, bundle.path())?;
     let outcome = machine.cpu(cpu).no_reboot().spawn()?.wait(LIMIT)?;
     let text = outcome.text();
     let end = &text[text.floor_char_boundary(text.len().saturating_sub(1500))..];
@@ -69,15 +59,14 @@ fn nested(levels: usize, cpu: &str) -> Result<()> {
         outcome.success() && text.contains("guest: optional_paging done"),
         "the console ends with\n{end}"
     );
-    let counts: Vec<u64> = text
-        .lines()
-        .filter_map(|line| line.split("\"privileged\":").nth(1))
-        .map(|rest| rest.split(',').next().unwrap_or("").parse())
-        .collect::<Result<_, _>>()
-        .context("a count of privileged instructions")?;
     // The innermost ends first. A monitor executes more of them than its guest.
+    let counts: Vec<u64> = outcome
+        .all_stats()?
+        .iter()
+        .map(|of| of.privileged)
+        .collect();
     ensure!(
-        counts.len() == levels && counts.is_sorted() && counts[0] > 0,
+        counts.len() == levels as usize && counts.is_sorted() && counts[0] > 0,
         "privileged instructions by level: {counts:?}; the console ends with\n{end}"
     );
     Ok(())

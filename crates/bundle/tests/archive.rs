@@ -1,6 +1,6 @@
 //! Bundles: what was packed comes back, and each defect has its own line.
 
-use bundle::{Console, Description, Error, Mode, Sum, Vm, fresh, open, pack};
+use bundle::{Console, Description, Error, Mode, Sum, Vm, asked_window, fresh, open, pack};
 use proptest::prelude::*;
 
 fn vm() -> Vm {
@@ -41,6 +41,28 @@ fn what_was_packed_comes_back() {
         bundle.names().collect::<Vec<_>>(),
         ["description.json", "Image", "initrd.img"]
     );
+}
+
+#[test]
+fn the_window_is_read_before_anything_is_checked() {
+    let bytes = packed();
+    assert_eq!(asked_window(&bytes), vm().window);
+    let none = Description::of(Vm {
+        window: None,
+        ..vm()
+    });
+    let none = pack(&none, &[("Image", b"i"), ("initrd.img", b"")]).unwrap();
+    assert_eq!(asked_window(&none), None);
+    // Whatever is there, it reads no further than that and has no fault.
+    for length in 0..bytes.len() {
+        let window = asked_window(&bytes[..length]);
+        assert!(window.is_none() || window == vm().window);
+    }
+    for place in 0..3000.min(bytes.len()) {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 0x81;
+        let _ = asked_window(&damaged);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: an unmodified Debian kernel, natively and under the monitor, and a table.
 
 mod debian;
+pub mod levels;
 mod report;
 pub(crate) mod table;
 
@@ -65,6 +66,11 @@ pub struct Options {
     /// What root does there, in the shell, instead of telling about the system
     #[arg(long, value_name = "COMMAND", requires = "debian")]
     command: Option<String>,
+    /// Run it under so many monitors, each but the lowest a guest of the next, after a native run and one under
+    /// one monitor
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4),
+          conflicts_with_all = ["interactive", "debian", "vms", "mode", "bios"])]
+    levels: Option<u32>,
     /// The guest's kernel: a file, or debian:trixie or debian:sid
     #[arg(long, value_name = "FILE", default_value = "debian:trixie")]
     kernel: String,
@@ -116,6 +122,7 @@ Examples:
   cargo xtask demo --debian --command 'systemd-analyze blame | head'
   cargo xtask demo --json | jq '.runs[] | {mode, boot_s, work_s, patched_share}'
   cargo xtask demo --vms 2 --vcpus 2 --mode break
+  cargo xtask demo --levels 2 --timeout 1800
   cargo xtask demo --cpu thead-c906 --append no4lvl
   cargo xtask demo --kernel debian:sid --bios debian:sid --mode break";
 
@@ -127,6 +134,9 @@ pub fn demo(options: &Options) -> Result<()> {
     setup::ensure()?;
     if options.debian {
         return debian::demo(options);
+    }
+    if let Some(levels) = options.levels {
+        return levels::demo(options, levels);
     }
     let ways = options.ways();
     let monitor = match ways.iter().any(|way| way.mode().is_some()) {

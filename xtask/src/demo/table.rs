@@ -126,7 +126,7 @@ fn kinds(runs: &[&Run]) -> Option<String> {
     Some(align(&rows))
 }
 
-fn shown<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+pub(crate) fn shown<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), show)
 }
 

@@ -27,6 +27,21 @@ fn the_implementation_version_is_that_of_the_crate() {
     assert_eq!(text, env!("CARGO_PKG_VERSION"));
 }
 
+/// Chapter "Firmware Specific Extension Space": the low bits are the implementation ID.
+#[test]
+fn a_monitor_in_a_guest_learns_where_the_window_ends() {
+    let mut machine = Mock::new(1);
+    let own = 0x0a00_0000 | IMPLEMENTATION_ID;
+    assert_eq!(ask(&mut machine, BASE, 3, &[own]), ok(1));
+    assert_eq!(ask(&mut machine, own, 0, &[]), ok(mock::WINDOW_END));
+    for function in [1, 2, u64::MAX] {
+        assert_eq!(
+            ask(&mut machine, own, function, &[]),
+            Error::NotSupported.into()
+        );
+    }
+}
+
 #[test]
 fn extensions_are_probed() {
     let mut machine = Mock::new(1);
