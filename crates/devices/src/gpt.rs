@@ -11,6 +11,8 @@ use gpt_disk_io::{BlockIo, Disk};
 
 /// Most bytes of the array of entries: 128 entries have 16 KiB.
 const MOST_BYTES: usize = 1 << 20;
+/// What a header begins with (section 5.3.2).
+const SIGNATURE: &[u8] = b"EFI PART";
 /// The first copy's block.
 const PRIMARY: Lba = Lba(1);
 
@@ -30,6 +32,20 @@ pub enum GptError {
     BlockSize(u32),
     /// Neither copy of the table is whole.
     NoTable,
+    /// The table is whole, and for a disk that is larger.
+    CutShort {
+        /// How many blocks this one has.
+        blocks: u64,
+        /// How many the table is for.
+        wanted: u64,
+    },
+    /// The table is for blocks of another size.
+    OtherBlocks {
+        /// What this disk's blocks have.
+        size: u32,
+        /// What the table is for.
+        wanted: u32,
+    },
     /// The table has no partition of this number.
     NoPartition {
         /// How many numbers the table has.
@@ -46,6 +62,16 @@ impl fmt::Display for GptError {
             Self::NoTable => write!(
                 f,
                 "it has no whole partition table (GPT); make one, or give the VM the whole disk"
+            ),
+            Self::CutShort { blocks, wanted } => write!(
+                f,
+                "its table (GPT) is for {wanted} blocks and the disk has {blocks}: the image was cut short; get all of it, \
+                 and leave the table as it is, for it is whole"
+            ),
+            Self::OtherBlocks { size, wanted } => write!(
+                f,
+                "its table (GPT) is for blocks of {wanted} bytes and the disk's have {size}: give the VM the whole disk, or a \
+                 disk with such blocks, and leave the table as it is, for a tool would write another over it"
             ),
             Self::NoPartition { entries } => write!(
                 f,
@@ -71,26 +97,49 @@ pub fn find(
     read: impl FnMut(u64, &mut [u8]) -> bool,
 ) -> Result<Partition, GptError> {
     let size = BlockSize::new(block_size).ok_or(GptError::BlockSize(block_size))?;
-    let reader = Reader { size, blocks, read };
-    let mut disk = Disk::new(reader).map_err(|_| GptError::NoTable)?;
-    let mut found = Err(GptError::NoTable);
+    let mut reader = Reader { size, blocks, read };
     for at in [PRIMARY, Lba(blocks.saturating_sub(1))] {
-        found = find_in(&mut disk, size, blocks, at, number);
+        let found = find_in(&mut reader, at, number);
         if found != Err(GptError::NoTable) {
-            break;
+            return found;
         }
     }
-    found
+    Err(misfit(&mut reader).unwrap_or(GptError::NoTable))
+}
+
+/// Why a disk without a table has none, if it has one that does not fit it.
+fn misfit(mut reader: &mut Reader<impl FnMut(u64, &mut [u8]) -> bool>) -> Option<GptError> {
+    let (size, blocks) = (reader.size.to_u32(), reader.blocks);
+    let mut block = vec![0; size as usize];
+    let header =
+        Disk::new(&mut *reader).and_then(|mut disk| disk.read_gpt_header(PRIMARY, &mut block));
+    if let Ok(header) = header
+        && usable(&header, PRIMARY, u64::MAX).is_some()
+    {
+        let wanted = header.alternate_lba.to_u64().checked_add(1)?;
+        return (wanted > blocks).then_some(GptError::CutShort { blocks, wanted });
+    }
+    for wanted in [512, 4096] {
+        // The header is in the second block, whatever the blocks' size.
+        let (at, offset) = (wanted / size, (wanted % size) as usize);
+        let is_other = wanted != size
+            && reader.read_blocks(Lba(at.into()), &mut block).is_ok()
+            && block[offset..].starts_with(SIGNATURE);
+        if is_other {
+            return Some(GptError::OtherBlocks { size, wanted });
+        }
+    }
+    None
 }
 
 /// Looks into the copy of the table whose header is at `at`.
 fn find_in(
-    disk: &mut Disk<impl BlockIo>,
-    size: BlockSize,
-    blocks: u64,
+    reader: &mut Reader<impl FnMut(u64, &mut [u8]) -> bool>,
     at: Lba,
     number: u32,
 ) -> Result<Partition, GptError> {
+    let (size, blocks) = (reader.size, reader.blocks);
+    let mut disk = Disk::new(reader).map_err(|_| GptError::NoTable)?;
     let mut block = vec![0; size.to_u32() as usize];
     let header = disk
         .read_gpt_header(at, &mut block)
@@ -146,7 +195,7 @@ struct Reader<F> {
     read: F,
 }
 
-impl<F: FnMut(u64, &mut [u8]) -> bool> BlockIo for Reader<F> {
+impl<F: FnMut(u64, &mut [u8]) -> bool> BlockIo for &mut Reader<F> {
     type Error = &'static str;
 
     fn block_size(&self) -> BlockSize {

@@ -105,6 +105,28 @@ fn the_second_copy_counts_when_the_first_is_damaged() {
 }
 
 #[test]
+fn a_whole_table_that_does_not_fit_its_disk_is_told_apart_and_left_alone() {
+    for block in [512, 4096] {
+        let disk = disk(block, &[(1, 40, 49)]);
+        let short = &disk[..150 * block];
+        let wanted = BLOCKS as u64;
+        let expected = GptError::CutShort {
+            blocks: 150,
+            wanted,
+        };
+        assert_eq!(look(short, block, 1), Err(expected));
+        assert!(expected.to_string().contains("leave the table as it is"));
+        let other = 512 + 4096 - block;
+        let expected = GptError::OtherBlocks {
+            size: other as u32,
+            wanted: block as u32,
+        };
+        assert_eq!(look(&disk, other, 1), Err(expected));
+        assert!(expected.to_string().contains("leave the table as it is"));
+    }
+}
+
+#[test]
 fn a_partition_that_overlaps_the_table_is_refused() {
     for (first, last) in [(1, 50), (33, 50), (40, 167), (40, u64::MAX), (50, 40)] {
         let disk = disk(512, &[(1, first, last)]);
