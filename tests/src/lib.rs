@@ -33,6 +33,7 @@ pub mod programs;
 pub mod repository;
 pub mod runner;
 pub mod seeds;
+pub mod spike;
 pub mod transcript;
 pub mod uplink;
 pub mod vms;

@@ -13,7 +13,7 @@ const SHOWN: usize = 60;
 /// # Errors
 /// When the machine did not end by itself, or the program did not come to its end.
 pub fn whole(name: &str, kind: Kind, outcome: &Outcome) -> Result<String> {
-    let lines = lines(name, kind, outcome);
+    let lines = lines(name, kind, texts(outcome));
     if lines.last() != Some(&format!("guest: {name} done")) || !outcome.success() {
         let how = match outcome.status {
             None => "it ran into the time limit".to_owned(),
@@ -35,7 +35,7 @@ pub fn whole(name: &str, kind: Kind, outcome: &Outcome) -> Result<String> {
 pub fn stopped(name: &str, kind: Kind, reason: &str, outcome: &Outcome) -> Result<String> {
     match outcome.monitor_error() {
         Some(error) if error.contains(reason) && !outcome.timed_out() => {
-            Ok(lines(name, kind, outcome).join("\n") + "\n")
+            Ok(lines(name, kind, texts(outcome)).join("\n") + "\n")
         }
         found => bail!(
             "the monitor should have stopped with {reason:?}, but: {found:?}\n{}",
@@ -44,13 +44,22 @@ pub fn stopped(name: &str, kind: Kind, reason: &str, outcome: &Outcome) -> Resul
     }
 }
 
-fn lines(name: &str, kind: Kind, outcome: &Outcome) -> Vec<String> {
+fn texts(outcome: &Outcome) -> impl Iterator<Item = &str> {
+    outcome.lines.iter().map(|line| line.text.as_str())
+}
+
+/// The program's own lines among all that a console said.
+pub fn lines<'a>(
+    name: &str,
+    kind: Kind,
+    console: impl IntoIterator<Item = &'a str>,
+) -> Vec<String> {
     let first = format!("guest: {name}");
     let resets = format!("guest: {name} resets");
     let mut lines = Vec::new();
     // Around the program, before it and between its boots, firmware speaks.
     let mut inside = false;
-    for line in outcome.lines.iter().map(|line| line.text.as_str()) {
+    for line in console {
         inside |= line == first;
         if inside && !line.starts_with("patchvisor: ") {
             lines.push(normal(kind, line));

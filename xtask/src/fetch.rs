@@ -124,11 +124,20 @@ pub fn busybox() -> Result<PathBuf> {
 
 /// OpenSBI: 1.1 in bookworm, 1.5 in bookworm-backports, 1.6 in trixie, 1.9 or later in sid.
 pub fn opensbi(suite: Suite) -> Result<PathBuf> {
+    opensbi_file(suite, "fw_dynamic.bin")
+}
+
+/// The same as an ELF file that goes on at a fixed address, for hosts that tell firmware nothing.
+pub fn opensbi_jump(suite: Suite) -> Result<PathBuf> {
+    opensbi_file(suite, "fw_jump.elf")
+}
+
+fn opensbi_file(suite: Suite, file: &str) -> Result<PathBuf> {
     let root = obtain(suite, "opensbi", "the OpenSBI firmware", |_| {
         Ok(vec!["opensbi".into()])
     })?;
-    let file = "usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin";
-    existing(&root, &[file])
+    let file = format!("usr/lib/riscv64-linux-gnu/opensbi/generic/{file}");
+    existing(&root, &[&file])
 }
 
 /// U-Boot for S-mode, an ELF file.

