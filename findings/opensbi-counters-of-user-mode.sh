@@ -22,7 +22,7 @@ _start:
 ASM
 left() {
   local firmware
-  firmware="$(unpack opensbi "$1" "$2" amd64)/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin"
+  firmware=$(opensbi "$1" "$2")
   serial -bios "$firmware" -kernel "$work/kernel" | tail -c 1
 }
 expect "scounteren after 1.5.1" "$(left 1.5.1-1~bpo12+2 bookworm-backports)" 7

@@ -42,7 +42,7 @@ user:
 ASM
 printed() {
   local firmware
-  firmware="$(unpack opensbi "$1" "$2" amd64)/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin"
+  firmware=$(opensbi "$1" "$2")
   serial -bios "$firmware" -kernel "$work/kernel" | tail -n 1
 }
 line='system_opcode_insn: Invalid opcode for CSR read/write instruction'

@@ -45,7 +45,7 @@ trap:
 ASM
 first() {
   local firmware
-  firmware="$(unpack opensbi "$1" "$2" amd64)/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin"
+  firmware=$(opensbi "$1" "$2")
   serial -cpu rv64,h=false -bios "$firmware" -kernel "$work/kernel" | tail -c 1
 }
 expect "with OpenSBI 1.5.1" "$(first 1.5.1-1~bpo12+2 bookworm-backports)" T

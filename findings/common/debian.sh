@@ -17,3 +17,8 @@ unpack() {
   echo "$1 $2" >&2
   echo "$work/$1-$2"
 }
+
+# opensbi VERSION SUITE: unpacks this OpenSBI and prints where its image is.
+opensbi() {
+  echo "$(unpack opensbi "$1" "$2" amd64)/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin"
+}
