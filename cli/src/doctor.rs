@@ -2,7 +2,7 @@
 
 use crate::print;
 use anyhow::Result;
-use patchvisor::{guest, qemu};
+use patchvisor::{guest, path, qemu};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -181,10 +181,7 @@ fn judge_qemu((major, minor): (u32, u32)) -> Result<String, String> {
 
 /// Where a program is in `$PATH`.
 fn program(name: &str) -> Result<String, String> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = std::env::split_paths(&path).map(|directory| directory.join(name));
-    let place = places.find(|place| place.is_file());
-    place.map_or_else(
+    path::find(name).map_or_else(
         || Err(format!("{name} is not in $PATH")),
         |place| Ok(place.display().to_string()),
     )

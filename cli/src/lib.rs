@@ -24,6 +24,7 @@ pub mod disk;
 pub mod guest;
 pub mod kernel_file;
 mod monitor;
+pub mod path;
 pub mod progress;
 pub mod qemu;
 pub mod quote;

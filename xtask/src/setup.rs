@@ -7,7 +7,7 @@ use crate::build::{self, Toolchain};
 use crate::progress::{say, step};
 use crate::{fetch, mirror, paths};
 use anyhow::{Context, Result, bail};
-use patchvisor::qemu;
+use patchvisor::{path, qemu};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -122,8 +122,7 @@ fn rust_is_present() -> bool {
 
 /// Whether a program is in `$PATH`.
 pub fn found(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    path::find(program).is_some()
 }
 
 /// Installs what is missing; does nothing, and says nothing, when all is there.

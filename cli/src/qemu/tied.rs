@@ -4,9 +4,8 @@
 //! all of them and stays. util-linux's `setpriv` asks for that signal between fork and exec, where this program would
 //! need `unsafe`; a shell sees to it that this process has not ended before.
 
+use crate::path;
 use anyhow::{Context, Result, bail};
-use std::ffi::OsStr;
-use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::LazyLock;
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
@@ -36,7 +35,7 @@ static STARTER: LazyLock<Sender<Job>> = LazyLock::new(|| {
 /// When there is no such program, or none of those that tie it to this one.
 pub fn start(command: &Command, prepare: impl FnOnce(&mut Command)) -> Result<Child> {
     let program = command.get_program();
-    if !is_there(program) {
+    if path::find(program).is_none() {
         bail!(
             "{} cannot be started: `patchvisor doctor` says what to install, or name another in $QEMU",
             program.to_string_lossy()
@@ -55,14 +54,4 @@ pub fn start(command: &Command, prepare: impl FnOnce(&mut Command)) -> Result<Ch
         .and_then(|()| answered.recv().ok())
         .context("the thread that starts programs has ended")?
         .context("setpriv cannot be started: install util-linux, which has it")
-}
-
-/// Whether there is such a program: at its place, or in `$PATH`.
-fn is_there(program: &OsStr) -> bool {
-    let path = Path::new(program);
-    if path.components().count() > 1 {
-        return path.is_file();
-    }
-    let places = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&places).any(|place| place.join(path).is_file())
 }
